@@ -1,0 +1,562 @@
+"""The typed configuration tree: one class per concern, every key with its meaning, unit and the reason for its default.
+
+Read by ``app`` only; everything else gets the section it needs. Unknown keys are refused with the nearest known name, and every
+problem is reported at once (:class:`~shadowproxy.errors.ConfigError`).
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import os
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+from urllib.parse import urlsplit
+
+import orjson
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from shadowproxy.errors import ConfigError, ConfigProblem
+from shadowproxy.exchange import CONTROL, PRIMARY
+
+Percent = Annotated[float, Field(ge=0, le=100)]
+Seconds = Annotated[float, Field(gt=0)]
+_NAME = re.compile(r"[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?")
+_HOST_PORT = re.compile(r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]*):(\d{1,5})")
+
+
+def _address(value: object) -> object:
+    """Check ``host:port`` or ``unix:/path``; a bare port is taken as loopback."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = f"127.0.0.1:{value}"
+    if not isinstance(value, str):
+        raise ValueError("is not an address; write host:port or unix:/path/to/socket")
+    if value.startswith("unix:"):
+        if not value[5:].startswith("/"):
+            raise ValueError("is not an absolute path; write unix:/path/to/socket")
+        return value
+    match = _HOST_PORT.fullmatch(value)
+    if match is None or int(match[2]) > 65535:
+        raise ValueError("is not an address; write host:port (port 0..65535) or unix:/path/to/socket")
+    return value
+
+
+def _upstream_url(value: object) -> object:
+    """Check ``http(s)://host[:port][/prefix]``, ``host:port`` or ``unix:/path``."""
+    if not isinstance(value, str):
+        raise ValueError("is not a URL; write http://host:port or unix:/path/to/socket")
+    if value.startswith("unix:"):
+        return _address(value)
+    if "://" not in value:
+        value = f"http://{value}"
+    try:
+        parts = urlsplit(value)
+        port = parts.port
+    except ValueError:
+        raise ValueError("is not a URL; write http://host:port or unix:/path/to/socket") from None
+    if parts.scheme not in ("http", "https") or not parts.hostname or port == 0:
+        raise ValueError("is not a URL; write http://host:port or unix:/path/to/socket")
+    if parts.username or parts.password:
+        raise ValueError("carries credentials; put them into auth: {env: NAME} instead")
+    if parts.query or parts.fragment:
+        raise ValueError("has a query or fragment; keep scheme, host, port and path prefix only")
+    return value
+
+
+Address = Annotated[str, BeforeValidator(_address)]
+UpstreamUrl = Annotated[str, BeforeValidator(_upstream_url)]
+
+
+class Section(BaseModel):
+    """A part of the tree. Frozen, and closed to unknown keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Auth(Section):
+    """A credential of our own, read from the environment or a file when a process starts. The value is never written in the config."""
+
+    header: str = "authorization"
+    """Header that carries it."""
+    scheme: str = "Bearer"
+    """Word before the secret; empty for none (``x-api-key`` style)."""
+    env: str | None = None
+    """Environment variable that holds the secret."""
+    file: Path | None = None
+    """File that holds the secret (a mounted Kubernetes Secret). One trailing newline is dropped."""
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Auth:
+        if (self.env is None) == (self.file is None):
+            raise ValueError("needs exactly one of env and file; write auth: {env: NAME} or auth: {file: /path}")
+        return self
+
+    def secret(self) -> str:
+        """The secret itself. Raises :class:`ConfigError` where it is missing or empty."""
+        where = f"env {self.env}" if self.env else f"file {self.file}"
+        try:
+            value = os.environ.get(self.env, "") if self.env else Path(str(self.file)).read_text(encoding="utf-8").strip("\r\n")
+        except OSError as exc:
+            raise ConfigError((ConfigProblem("auth", where, f"cannot be read ({exc.strerror})", "mount the secret or fix the path"),)) from exc
+        if not value:
+            raise ConfigError((ConfigProblem("auth", where, "is not set", "export it before the start"),))
+        return value
+
+    def header_line(self) -> tuple[bytes, bytes]:
+        """The (lower-case name, value) pair to send."""
+        value = f"{self.scheme} {self.secret()}" if self.scheme else self.secret()
+        return self.header.lower().encode("latin-1"), value.encode("latin-1")
+
+
+class Tls(Section):
+    """TLS towards an upstream with an https:// URL."""
+
+    ca_file: Path | None = None
+    """PEM file of the certificate authority. Default: the system's."""
+    server_name: str | None = None
+    """Name for SNI and certificate check. Default: the URL's host."""
+
+
+class Primary(Section):
+    """The version whose answer the client gets."""
+
+    url: UpstreamUrl
+    """``http(s)://host:port[/prefix]`` or ``unix:/path``."""
+    connect_timeout_s: Seconds = 5.0
+    """To a TCP (and TLS) connection. 5 s: three SYN attempts; more only delays the 502."""
+    first_byte_timeout_s: Seconds = 600.0
+    """From the whole request sent to the first reply byte. 10 min: unary LLM replies think that long before a byte comes."""
+    idle_timeout_s: Seconds = 300.0
+    """Longest silence within a reply. No total timeout: a stream may run as long as it speaks."""
+    keepalive_s: Seconds = 50.0
+    """Idle pooled connections older than this are closed. Below the 60 s after which common servers and load balancers close them."""
+    max_idle_connections: Annotated[int, Field(ge=0)] = 512
+    """Idle connections kept per worker."""
+    tls: Tls = Tls()
+
+
+class Arm(Section):
+    """What candidates and the control share: how copies are sent."""
+
+    concurrency: Annotated[int, Field(ge=1)] = 64
+    """Copies in flight at once."""
+    queue: Annotated[int, Field(ge=0)] = 256
+    """Copies waiting for a free slot; one more is dropped and counted as ``dropped_candidate``."""
+    timeout_s: Seconds = 60.0
+    """From sending the copy to its last byte. A copy that takes longer counts as failed: a missing answer is evidence."""
+    max_reply_bytes: Annotated[int, Field(ge=1024)] = 16 * 1024 * 1024
+    """A longer reply is cut off and counts as ``too_large``. 16 MiB is past any text answer and keeps ``concurrency`` replies in memory."""
+    auth: Auth | None = None
+    """Our credential for this arm. The client's never reaches it."""
+
+
+class Control(Arm):
+    """The primary asked a second time: how much it differs from itself is the noise floor."""
+
+    percent: Percent = 100.0
+    """Share of mirrored requests that are asked again. 0 switches the control arm off: then similarity has only an absolute threshold."""
+
+
+class HeaderRules(Section):
+    """Header changes on a candidate's copies."""
+
+    set: dict[str, str] = {}
+    """Set to these values."""
+    remove: tuple[str, ...] = ()
+    """Removed, on top of credentials and hop-by-hop headers."""
+
+    @field_validator("set")
+    @classmethod
+    def _plain(cls, value: dict[str, str]) -> dict[str, str]:
+        for name, text in value.items():
+            if re.search(r"[\r\n\0]", name + text) or not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name):
+                raise ValueError(f"has a header that HTTP forbids ({name!r}); use a token as name and no line breaks in the value")
+        return value
+
+
+class Candidate(Arm):
+    """A version under judgement."""
+
+    name: str
+    """Short name: label of its metrics, value of the ``x-shadowproxy-arm`` header."""
+    url: UpstreamUrl
+    """``http(s)://host:port[/prefix]`` or ``unix:/path``."""
+    percent: Percent = 100.0
+    """Share of the mirrored requests that this candidate gets."""
+    model: str | None = None
+    """Replaces ``model`` in the JSON body."""
+    headers: HeaderRules = HeaderRules()
+    tls: Tls = Tls()
+
+    @field_validator("name")
+    @classmethod
+    def _plain(cls, value: str) -> str:
+        if value in (PRIMARY, CONTROL):
+            raise ValueError("is the name of another arm; choose one that is neither primary nor control")
+        if not _NAME.fullmatch(value):
+            raise ValueError("is not a name; use up to 63 of a-z 0-9 . _ - and begin and end with a letter or digit")
+        return value
+
+
+class Mirror(Section):
+    """Which requests are mirrored."""
+
+    percent: Percent = 100.0
+    """Share of eligible requests, chosen by a stable hash."""
+    sample_by: str = "request_id"
+    """``request_id`` or ``header:NAME``: what is hashed. With a session header whole sessions are in or out together."""
+    max_request_bytes: Annotated[int, Field(ge=0)] = 8 * 1024 * 1024
+    """A longer request is forwarded but not mirrored. 8 MiB carries long contexts and a few images."""
+    max_reply_bytes: Annotated[int, Field(ge=0)] = 16 * 1024 * 1024
+    """A longer primary reply is passed on but not compared."""
+    kill_switch_file: Path | None = None
+    """While this file exists nothing is mirrored. Looked at twice a second."""
+
+    @field_validator("sample_by")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        if value != "request_id" and not re.fullmatch(r"header:[!#$%&'*+.^_`|~0-9A-Za-z-]+", value):
+            raise ValueError("is not a sampling key; write request_id or header:NAME")
+        return value
+
+
+class Route(Section):
+    """A name for a group of paths: the label ``route``, and a stratum of the verdict."""
+
+    name: str
+    path: str
+    """Matches the request path exactly, or as a prefix where it ends with ``*``."""
+
+    @field_validator("name")
+    @classmethod
+    def _plain(cls, value: str) -> str:
+        if not _NAME.fullmatch(value):
+            raise ValueError("is not a name; use up to 63 of a-z 0-9 . _ - and begin and end with a letter or digit")
+        return value
+
+    @field_validator("path")
+    @classmethod
+    def _absolute(cls, value: str) -> str:
+        if not value.startswith("/") or "?" in value:
+            raise ValueError("is not a path; begin with / and leave the query out")
+        return value
+
+
+class Handover(Section):
+    """From the gateway workers to the shadow process."""
+
+    buffer_bytes: Annotated[int, Field(ge=65536)] = 64 * 1024 * 1024
+    """Bytes a worker keeps for a shadow process that does not keep up. Past it exchanges are dropped and counted. 64 MiB is a few
+    seconds of heavy traffic and bounds what a stuck shadow process can cost."""
+    pending_exchanges: Annotated[int, Field(ge=1)] = 4096
+    """Exchanges the shadow process works on at once; past it new ones are dropped and counted."""
+
+
+class Embed(Section):
+    """Text to vectors."""
+
+    backend: Literal["onnx", "sentence-transformers", "none"] = "onnx"
+    """``onnx``: the small model that is installed with the package, offline. ``sentence-transformers``: any model, needs the extra.
+    ``none``: no similarity, the gate is not evaluated."""
+    model: str | None = None
+    """Model name or directory. Default: the packaged all-MiniLM-L6-v2 (int8)."""
+    batch: Annotated[int, Field(ge=1, le=64)] = 8
+    """Windows per model call. 8: larger batches gain little on a CPU and cost memory."""
+    threads: Annotated[int, Field(ge=1)] = 1
+    """Model threads. 1 keeps the other cores for the production path."""
+    cache_entries: Annotated[int, Field(ge=0)] = 4096
+    """Vectors kept by digest of their text (1.5 kB each)."""
+
+
+class Gate(Section):
+    """A rule on one bounded paired difference."""
+
+    enabled: bool = True
+
+
+class ErrorGate(Gate):
+    margin: Annotated[float, Field(gt=0, lt=1)] = 0.005
+    """How much more often the candidate may fail than the primary. 0.005 is half a percentage point."""
+
+
+class SimilarityGate(Gate):
+    margin: Annotated[float, Field(gt=0, lt=1)] = 0.02
+    """How much less similar to the primary's answer the candidate may be than the primary is to itself (mean cosine)."""
+    min_similarity: Annotated[float, Field(gt=0, lt=1)] = 0.8
+    """Used only without a control arm: the mean similarity that must be shown. No fixed value fits every workload; the verdict says ``no_control``."""
+
+
+class TtftGate(Gate):
+    ratio: Annotated[float, Field(ge=1)] = 1.2
+    """The candidate's tail TTFT may be this many times the primary's."""
+    quantile: Annotated[float, Field(ge=0.5, lt=1)] = 0.95
+    """Which tail."""
+    margin: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """How much more often the candidate may be over ``ratio`` x t* than the primary is over t*. 0 is exact: an equal candidate is over
+    ``ratio`` x t* less often, and passes."""
+    reference_s: Annotated[float, Field(gt=0)] | None = None
+    """t*, the primary's tail TTFT in seconds. Default: measured once per route over the first pairs, then frozen."""
+    calibration_pairs: Annotated[int, Field(ge=20)] = 200
+    """Pairs over which t* is measured. They do not count for this gate: t* must be fixed before the data it judges."""
+
+
+class Gates(Section):
+    error: ErrorGate = ErrorGate()
+    similarity: SimilarityGate = SimilarityGate()
+    ttft: TtftGate = TtftGate()
+
+
+class Decision(Section):
+    """When evidence becomes a verdict."""
+
+    alpha_promote: Annotated[float, Field(gt=0, le=0.2)] = 0.05
+    """Chance, at most, that a candidate at or beyond a margin is ever promoted."""
+    alpha_rollback: Annotated[float, Field(gt=0, le=0.2)] = 0.05
+    """Chance, at most, that a candidate within every margin is ever rolled back by statistics."""
+    min_pairs: Annotated[int, Field(ge=1)] = 100
+    """Pairs per gate before a promotion. Not needed for validity, but for having seen enough kinds of requests."""
+    soak_s: Annotated[float, Field(ge=0)] = 1800.0
+    """Time since the first pair before a promotion, in seconds. 30 min lets late effects (caches, memory, load) show."""
+    max_pairs: Annotated[int, Field(ge=1)] = 50_000
+    """After so many pairs without a decision the verdict holds with ``near_margin``."""
+    max_unresolved_percent: Percent = 1.0
+    """Share of issued pairs that may be lost on our side; past it the verdict holds with ``incomplete_pairs``."""
+    interval_s: Seconds = 1.0
+    """How often the verdict is computed. Looking more often costs no error rate."""
+
+
+class Admin(Section):
+    """Health, metrics, verdict, latest pairs."""
+
+    listen: Address = "127.0.0.1:9901"
+    """``host:port`` or ``unix:/path``. Anything but loopback or a Unix socket needs ``token``."""
+    token: Auth | None = None
+    """Bearer token that requests must carry (health probes excepted)."""
+    pairs: Annotated[int, Field(ge=0, le=10_000)] = 100
+    """Latest pairs kept for /pairs."""
+
+    @model_validator(mode="after")
+    def _closed_by_default(self) -> Admin:
+        if self.token is None and not self.listen.startswith("unix:"):
+            host = self.listen.rpartition(":")[0].strip("[]")
+            if host not in ("localhost", "::1") and not re.fullmatch(r"127(\.\d{1,3}){3}", host):
+                raise ValueError("listens beyond loopback without a token; set admin.token: {env: NAME} or listen on 127.0.0.1")
+        return self
+
+
+class Limits(Section):
+    """Bounds on what a client may send. Each has its own counter when it is hit."""
+
+    max_header_bytes: Annotated[int, Field(ge=1024)] = 64 * 1024
+    """Request line and headers, or reply status line and headers. 64 KiB: what Envoy allows; JWTs and traces fit."""
+    max_connections: Annotated[int, Field(ge=1)] = 10_000
+    """Client connections per worker; one more is answered with 503."""
+    client_idle_timeout_s: Seconds = 300.0
+    """A keep-alive connection without a request, or a request that stopped arriving, is closed after this long."""
+    drain_s: Annotated[float, Field(ge=0)] = 30.0
+    """After SIGTERM open exchanges may finish for this long. Kubernetes kills after 30 s by default: set terminationGracePeriodSeconds higher."""
+
+
+class Log(Section):
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["text", "json"] = "text"
+
+
+class Config(Section):
+    """The whole configuration of ``shadowproxy serve``."""
+
+    listen: Address = "127.0.0.1:8080"
+    """Where clients connect: ``host:port`` or ``unix:/path``."""
+    primary: Primary
+    control: Control | None = None
+    candidates: tuple[Candidate, ...] = ()
+    mirror: Mirror = Mirror()
+    routes: tuple[Route, ...] = ()
+    """Named routes, first match wins. Default: each known inference path is its own route, everything else is ``other``."""
+    workers: Annotated[int, Field(ge=1, le=64)] = 1
+    """Gateway processes that share the listening port."""
+    handover: Handover = Handover()
+    embed: Embed = Embed()
+    gates: Gates = Gates()
+    verdict: Decision = Decision()
+    admin: Admin = Admin()
+    limits: Limits = Limits()
+    log: Log = Log()
+
+    @field_validator("candidates")
+    @classmethod
+    def _distinct(cls, value: tuple[Candidate, ...]) -> tuple[Candidate, ...]:
+        names = [candidate.name for candidate in value]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"has two candidates called {name!r}; give each its own name")
+        return value
+
+    @field_validator("routes")
+    @classmethod
+    def _few(cls, value: tuple[Route, ...]) -> tuple[Route, ...]:
+        if len({route.name for route in value}) > 50:
+            raise ValueError("has more than 50 names; each is a metric label and a stratum of the verdict, so group paths")
+        return value
+
+    def rollout_id(self, candidate: Candidate) -> str:
+        """Name plus digest of everything that defines what is judged: the candidate, the primary, the gates and the decision rule.
+
+        Changing any of them starts a new rollout with no evidence.
+        """
+        judged = {
+            "candidate": candidate.model_dump(mode="json", include={"name", "url", "model", "headers", "timeout_s"}),
+            "primary": self.primary.url,
+            "control": self.control.percent if self.control else 0,
+            "routes": [route.model_dump(mode="json") for route in self.routes],
+            "embed": self.embed.model_dump(mode="json", include={"backend", "model"}),
+            "gates": self.gates.model_dump(mode="json"),
+            "verdict": self.verdict.model_dump(mode="json", exclude={"interval_s"}),
+        }
+        digest = hashlib.blake2b(orjson.dumps(judged, option=orjson.OPT_SORT_KEYS), digest_size=6).hexdigest()
+        return f"{candidate.name}-{digest}"
+
+
+def load(path: Path) -> Config:
+    """Read and check a YAML file. Raises :class:`ConfigError` with every problem in it."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as exc:
+        raise ConfigError((ConfigProblem(str(path), "", f"cannot be read ({exc.strerror})", "give the path of a YAML file with -c"),)) from exc
+    except UnicodeDecodeError as exc:
+        raise ConfigError((ConfigProblem(str(path), "", "is not UTF-8 text", "save it as UTF-8"),)) from exc
+    return parse(text)
+
+
+def parse(text: str) -> Config:
+    """Check configuration text. Raises :class:`ConfigError` with every problem in it."""
+    try:
+        tree = yaml.load(text, Loader=_StrictLoader)
+    except yaml.MarkedYAMLError as exc:
+        mark = exc.problem_mark
+        where = f"line {mark.line + 1}, column {mark.column + 1}" if mark else "the file"
+        raise ConfigError((ConfigProblem(where, "", f"is not YAML ({exc.problem})", "fix the syntax there"),)) from exc
+    if not isinstance(tree, Mapping):
+        raise ConfigError((ConfigProblem("the file", "", "is not a mapping of keys", "begin with listen:, primary: and candidates:"),))
+    return build(tree)
+
+
+def build(tree: Mapping[str, Any]) -> Config:
+    """Check an already parsed tree. Raises :class:`ConfigError` with every problem in it."""
+    try:
+        return Config.model_validate(dict(tree))
+    except ValidationError as exc:
+        raise ConfigError(tuple(_problems(exc))) from exc
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """A key written twice is an error, not a silent last-wins."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key_node, _ in node.value:
+            key = getattr(key_node, "value", None)
+            if isinstance(key, str) and key != "<<":
+                if key in seen:
+                    raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} stands here twice", key_node.start_mark)
+                seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+_REMEDIES = {
+    "missing": ("is missing", "add it"),
+    "bool_parsing": ("is not true or false", "write true or false"),
+    "bool_type": ("is not true or false", "write true or false"),
+    "string_type": ("is not text", "put it in quotes"),
+    "dict_type": ("is not a mapping", "write keys below it"),
+    "model_type": ("is not a mapping", "write keys below it"),
+    "tuple_type": ("is not a list", "write items that begin with a dash"),
+}
+_BOUNDS = {"ge": "at least {}", "gt": "more than {}", "le": "at most {}", "lt": "less than {}"}
+
+
+def _problems(exc: ValidationError) -> Iterator[ConfigProblem]:
+    for error in exc.errors(include_url=False):
+        key = _dotted(error["loc"])
+        kind, context = error["type"], error.get("ctx", {})
+        value = "" if kind == "missing" else _shown(error["input"])
+        if kind == "extra_forbidden":
+            yield _unknown(error["loc"], key, value)
+        elif kind == "value_error":
+            problem, _, remedy = str(context["error"]).partition("; ")
+            yield ConfigProblem(key or "the file", value if len(value) <= 80 else "", problem, remedy)
+        elif any(name in context for name in _BOUNDS):
+            model, name = _section_at(error["loc"][:-1]), str(error["loc"][-1])
+            yield ConfigProblem(key, value, f"is not {_range_of(model, name, context)}", "choose a value that is")
+        elif kind == "literal_error":
+            yield ConfigProblem(key, value, "is not one of the choices", f"write {context['expected']}")
+        elif kind in _REMEDIES:
+            yield ConfigProblem(key, value, *_REMEDIES[kind])
+        elif kind.startswith(("int_", "float_")):
+            yield ConfigProblem(key, value, "is not a number", "write a number without unit")
+        else:
+            yield ConfigProblem(key, value, f"is not valid ({error['msg'].lower()})", "see the config reference")
+
+
+def _range_of(model: type[BaseModel] | None, name: str, context: Mapping[str, Any]) -> str:
+    """``0..100`` where both ends are known, else ``at least 1``."""
+    bounds: dict[str, Any] = {key: value for key, value in context.items() if key in _BOUNDS}
+    if model is not None and name in model.model_fields:
+        for part in _metadata(model.model_fields[name]):
+            bounds |= {key: getattr(part, key) for key in _BOUNDS if getattr(part, key, None) is not None}
+    if "ge" in bounds and "le" in bounds:
+        return f"within {bounds['ge']}..{bounds['le']}"
+    return " and ".join(_BOUNDS[key].format(value) for key, value in bounds.items())
+
+
+def _metadata(field: Any) -> Iterator[Any]:
+    """Bounds on a field, whether they stand on the field or inside ``Annotated[...] | None``."""
+    yield from field.metadata
+    for option in get_args(field.annotation):
+        for part in getattr(option, "__metadata__", ()):
+            yield from getattr(part, "metadata", (part,))
+
+
+def _unknown(loc: tuple[int | str, ...], key: str, value: str) -> ConfigProblem:
+    section = _section_at(loc[:-1])
+    known = sorted(section.model_fields) if section else []
+    near = difflib.get_close_matches(str(loc[-1]), known, n=1, cutoff=0.5)
+    remedy = f"did you mean {near[0]}?" if near else f"known here: {', '.join(known)}"
+    return ConfigProblem(key, value if len(value) <= 80 else "", "is not a known key", remedy)
+
+
+def _section_at(loc: tuple[int | str, ...]) -> type[BaseModel] | None:
+    """The config class that a path of keys leads to."""
+    section: type[BaseModel] = Config
+    for part in loc:
+        if isinstance(part, int):
+            continue
+        if part not in section.model_fields:
+            return None
+        inner = next(_sections(section.model_fields[part].annotation), None)
+        if inner is None:
+            return None
+        section = inner
+    return section
+
+
+def _sections(annotation: object) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for option in get_args(annotation):
+        yield from _sections(option)
+
+
+def _dotted(loc: tuple[int | str, ...]) -> str:
+    text = ""
+    for part in loc:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+    return text
+
+
+def _shown(value: object) -> str:
+    text = value if isinstance(value, str) else str(value)
+    return text if len(text) <= 120 else text[:117] + "..."

@@ -1,0 +1,122 @@
+"""Counts that every process keeps and the supervisor adds up.
+
+A process counts in plain integers (:class:`Counts`) and reports its whole state now and then; reports are cumulative per boot, so
+a report lost or seen twice changes nothing. The supervisor (:class:`Totals`) keeps the last report of every boot: what a killed
+process had reported stays counted. The table of metrics stands here once, for /metrics, for the docs and for the test that
+compares them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+#: A metric's name followed by its label values.
+CountKey = tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One exported series family. ``kind`` is ``counter`` or ``gauge``."""
+
+    name: str
+    labels: tuple[str, ...]
+    help: str
+    kind: str = "counter"
+
+
+REQUESTS = Metric("shadowproxy_requests_total", ("route", "status"), "Client requests answered, by status class (2xx, 4xx …).")
+CLIENT_ABORTS = Metric("shadowproxy_client_aborts_total", ("route",), "Requests whose client went away before the reply was complete.")
+PRIMARY_FAILURES = Metric("shadowproxy_primary_failures_total", ("reason",), "Replies that the gateway had to write itself, or cut, because of the primary.")
+BAD_REQUESTS = Metric("shadowproxy_bad_requests_total", ("reason",), "Requests refused by the gateway before the primary saw them.")
+CONNECTIONS = Metric("shadowproxy_connections_total", (), "Client connections accepted.")
+OPEN_CONNECTIONS = Metric("shadowproxy_open_connections", ("worker",), "Client connections open now.", "gauge")
+UPSTREAM_CONNECTIONS = Metric("shadowproxy_upstream_connections_total", ("event",), "Connections to the primary: opened, reused, retried.")
+BYTES = Metric("shadowproxy_bytes_total", ("direction",), "Body bytes passed on, from the client (in) and to the client (out).")
+NOT_MIRRORED = Metric("shadowproxy_not_mirrored_total", ("reason",), "Exchanges that were not mirrored, by reason.")
+HANDED_OVER = Metric("shadowproxy_handed_over_total", (), "Exchanges written to the shadow process.")
+RECEIVED = Metric("shadowproxy_received_total", (), "Exchanges read by the shadow process. Less than handed over: lost with it.")
+PAIRS_ISSUED = Metric("shadowproxy_pairs_issued_total", ("rollout", "route", "arm"), "Copies decided on, by arm. The denominator: what has no answer counts too.")
+PAIRS_RESOLVED = Metric("shadowproxy_pairs_resolved_total", ("rollout", "route", "arm", "outcome"), "Copies whose end is known, by outcome.")
+CELLS = Metric("shadowproxy_cells_total", ("rollout", "route", "check", "cell"), "Mergeable evidence: how often each value of each gate's paired difference was seen.")
+DIVERGENCES = Metric("shadowproxy_divergences_total", ("rollout", "route", "arm", "kind", "severity"), "Typed differences found within pairs.")
+STEP_FAILURES = Metric("shadowproxy_step_failures_total", ("step",), "Failures of our own caught in a step after the tee. Each is a bug or a full disk, never a client's problem.")
+PROCESS_STARTS = Metric("shadowproxy_process_starts_total", ("role",), "Starts of child processes; more than one each means restarts.")
+TTFT_SECONDS = Metric("shadowproxy_ttft_seconds", ("rollout", "route", "arm", "le"), "TTFT by arm: cumulative counts per upper bound in seconds.")
+DURATION_SECONDS = Metric("shadowproxy_duration_seconds", ("rollout", "route", "arm", "le"), "Duration by arm: cumulative counts per upper bound in seconds.")
+VERDICT = Metric("shadowproxy_verdict", ("rollout", "state"), "1 for the state in force: promote, hold or rollback.", "gauge")
+GATE_E_LOG10 = Metric("shadowproxy_gate_e_log10", ("rollout", "route", "gate", "direction"), "Evidence per gate: log10 of the current e-value, promote or rollback.", "gauge")
+GATE_BOUND = Metric("shadowproxy_gate_bound", ("rollout", "route", "gate", "side"), "Mean paired difference and its confidence bounds that hold at any time: mean, lower, upper, margin.", "gauge")
+
+METRICS: tuple[Metric, ...] = tuple(value for value in list(globals().values()) if isinstance(value, Metric))
+
+
+class Counts:
+    """Cumulative counts of one process since its boot."""
+
+    __slots__ = ("_changed", "_values")
+
+    def __init__(self) -> None:
+        self._values: dict[CountKey, float] = {}
+        self._changed: set[CountKey] = set()
+
+    def add(self, metric: Metric, *labels: str, by: float = 1) -> None:
+        """Add ``by`` to the counter with these label values."""
+        key = (metric.name, *labels)
+        self._values[key] = self._values.get(key, 0) + by
+        self._changed.add(key)
+
+    def set(self, metric: Metric, *labels: str, to: float) -> None:
+        """Set a gauge, or a counter that is kept elsewhere."""
+        key = (metric.name, *labels)
+        if self._values.get(key) != to:
+            self._values[key] = to
+            self._changed.add(key)
+
+    def get(self, metric: Metric, *labels: str) -> float:
+        return self._values.get((metric.name, *labels), 0)
+
+    def take_changes(self) -> dict[CountKey, float]:
+        """Current values of everything touched since the last call."""
+        changes = {key: self._values[key] for key in self._changed}
+        self._changed.clear()
+        return changes
+
+    def everything(self) -> dict[CountKey, float]:
+        """All current values, for a listener that has seen nothing yet."""
+        return dict(self._values)
+
+
+class Totals:
+    """Sums over every boot of every process. Reports may be repeated or partial; each carries cumulative values of its boot."""
+
+    __slots__ = ("_by_boot", "_ended", "_gauges")
+
+    def __init__(self) -> None:
+        self._by_boot: dict[str, dict[CountKey, float]] = {}
+        self._ended: dict[CountKey, float] = {}
+        self._gauges = {metric.name for metric in METRICS if metric.kind == "gauge"}
+
+    def absorb(self, boot: str, report: Mapping[CountKey, float]) -> None:
+        """Take a report of the process boot called ``boot``."""
+        self._by_boot.setdefault(boot, {}).update(report)
+
+    def end(self, boot: str) -> None:
+        """The process is gone: its counters stay, its gauges do not."""
+        for key, value in self._by_boot.pop(boot, {}).items():
+            if key[0] not in self._gauges:
+                self._ended[key] = self._ended.get(key, 0) + value
+
+    def items(self, metric: Metric) -> Iterator[tuple[tuple[str, ...], float]]:
+        """(label values, sum over boots) of one metric, in order of the labels."""
+        sums: dict[CountKey, float] = {}
+        for values in (self._ended, *self._by_boot.values()):
+            for key, value in values.items():
+                if key[0] == metric.name:
+                    sums[key] = sums.get(key, 0) + value
+        for key in sorted(sums):
+            yield key[1:], sums[key]
+
+    def value(self, metric: Metric, *labels: str) -> float:
+        """The sum over boots and over every series whose label values begin with ``labels``."""
+        return sum(value for key, value in self.items(metric) if key[: len(labels)] == labels)

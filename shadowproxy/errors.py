@@ -1,0 +1,68 @@
+"""The whole exception tree, on one screen.
+
+A class is here only because some caller catches it and does something different. Foreign exceptions are
+translated where they enter (``raise … from exc``). What a *candidate* does wrong is never an exception: it is an
+:class:`~shadowproxy.exchange.Outcome`, a value that is counted.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+class ShadowproxyError(Exception):
+    """Everything this package raises on purpose. Caught at the top of the command line: message, exit code 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigProblem:
+    """One thing wrong with the configuration.
+
+    ``key`` is the dotted path (``candidates[0].url``), ``value`` what stood there as text, ``problem`` what is wrong with it,
+    ``remedy`` what to write instead.
+    """
+
+    key: str
+    value: str
+    problem: str
+    remedy: str
+
+    def __str__(self) -> str:
+        shown = f"{self.key}: {self.value} {self.problem}" if self.value else f"{self.key}: {self.problem}"
+        return f"{shown}; {self.remedy}"
+
+
+class ConfigError(ShadowproxyError):
+    """The configuration cannot be used. Holds every problem found, not only the first. Exit code 2."""
+
+    def __init__(self, problems: tuple[ConfigProblem, ...]) -> None:
+        self.problems = problems
+        super().__init__("\n".join(str(problem) for problem in problems))
+
+
+class StartError(ShadowproxyError):
+    """The configuration is well-formed but the world refuses it: port in use, model not loadable. Names the remedy. Exit code 1."""
+
+
+class ProtocolError(ShadowproxyError):
+    """Bytes that break the protocol they claim to speak. Subclasses say whose bytes."""
+
+
+class ClientProtocolError(ProtocolError):
+    """The client sent it: answered with 400 (or ``status``) and the connection is closed."""
+
+    def __init__(self, message: str, status: int = 400) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class UpstreamProtocolError(ProtocolError):
+    """An upstream sent it: the exchange fails, the connection is never used again."""
+
+
+class FrameError(ProtocolError):
+    """A hand-over or control frame that does not decode: the connection is dropped and counted, the process goes on."""
+
+
+class BoundExceeded(ProtocolError):
+    """A decoder was fed more than its stated bound. The bound is in the message."""

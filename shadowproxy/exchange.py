@@ -1,0 +1,242 @@
+"""The vocabulary: one noun per arrow of the data's way, as frozen values. PURE.
+
+Request → :class:`Exchange` → :class:`Answer` → :class:`Comparison` → cells → finding → verdict. Everything that moves
+between the packages is defined here or in ``verdict``; nothing here knows a socket, a clock or a file.
+
+Times are seconds. ``*_at_s`` counts from the moment the request was sent to the arm; ``issued_at_s`` is Unix time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+PRIMARY = "primary"
+CONTROL = "control"
+
+#: Header that marks a mirrored copy. A request that carries it is forwarded but never mirrored again.
+ARM_HEADER = "x-shadowproxy-arm"
+
+#: What identifies the client to the primary. It never crosses the hand-over, so no candidate, log or report can see it.
+CREDENTIAL_HEADERS = frozenset(
+    {
+        b"authorization",
+        b"cookie",
+        b"api-key",
+        b"x-api-key",
+        b"x-goog-api-key",
+        b"proxy-authorization",
+        b"x-forwarded-client-cert",
+    }
+)
+
+Headers = tuple[tuple[bytes, bytes], ...]
+#: What one read from the socket brought: (seconds since the request was sent, body bytes without transfer coding).
+Read = tuple[float, bytes]
+
+
+class Outcome(StrEnum):
+    """How one arm's exchange ended. Label ``outcome`` of ``shadowproxy_pairs_resolved_total``."""
+
+    OK = "ok"
+    """A complete reply below status 400 that speaks its protocol to the end."""
+    HTTP_ERROR = "http_error"
+    """A complete reply with status 400 or above."""
+    STREAM_ERROR = "stream_error"
+    """Status 200, then an error inside the stream, or a stream that ended before its finish."""
+    TIMEOUT = "timeout"
+    """No complete reply within the arm's ``timeout_s``."""
+    CONNECT_FAILED = "connect_failed"
+    """No connection: refused, unreachable, name not found, TLS failed."""
+    RESET = "reset"
+    """The connection was closed or reset before the reply was complete."""
+    PROTOCOL_ERROR = "protocol_error"
+    """What came back is not HTTP, or not the body it announced."""
+    TOO_LARGE = "too_large"
+    """The reply grew past the arm's ``max_reply_bytes`` and was cut off."""
+    DROPPED_CANDIDATE = "dropped_candidate"
+    """Never sent: the arm's own slowness had filled its queue. Counts against the arm."""
+    DROPPED_LOCAL = "dropped_local"
+    """Lost on our side. Counts against nobody and makes the verdict hold."""
+
+    @property
+    def is_failure(self) -> bool:
+        """True where the arm itself failed. ``DROPPED_LOCAL`` is nobody's failure but ours."""
+        return self not in (Outcome.OK, Outcome.DROPPED_LOCAL)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What the client asked. Header names are lower case; credentials are already gone."""
+
+    method: str
+    target: str
+    headers: Headers
+    body: bytes
+
+    def header(self, name: bytes) -> bytes | None:
+        """First value of the header called ``name`` (lower case), or None."""
+        return next((value for key, value in self.headers if key == name), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What an arm answered. ``reads`` keeps when each piece of the body arrived. Header names are lower case."""
+
+    status: int
+    headers: Headers
+    reads: tuple[Read, ...]
+
+    @property
+    def body(self) -> bytes:
+        return b"".join(piece for _, piece in self.reads)
+
+    def header(self, name: bytes) -> bytes | None:
+        """First value of the header called ``name`` (lower case), or None."""
+        return next((value for key, value in self.headers if key == name), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """One request and what one arm did with it.
+
+    ``arm`` is ``primary``, ``control`` or a candidate's name. ``reply`` is None where no reply head arrived;
+    ``failure`` is a short human sentence where ``outcome`` is not ``ok``. ``duration_s`` runs from sending the request to the
+    last byte, or to the moment the arm was given up.
+    """
+
+    id: str
+    arm: str
+    route: str
+    request: Request
+    reply: Reply | None
+    outcome: Outcome
+    issued_at_s: float
+    duration_s: float
+    failure: str = ""
+
+
+# --- what wire reads out of a reply -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """One function call the model asked for. ``arguments`` is the JSON text as sent; it is compared as a value, never executed."""
+
+    name: str
+    arguments: str
+    id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Token counts as the arm reported them."""
+
+    prompt_tokens: int
+    completion_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyError:
+    """An error the arm reported in its body or inside its stream."""
+
+    message: str
+    type: str = ""
+    code: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One of the ``n`` answers to a request."""
+
+    text: str = ""
+    reasoning: str = ""
+    tool_calls: tuple[ToolCall, ...] = ()
+    finish_reason: str | None = None
+    refusal: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The meaning of one reply, whatever bytes carried it.
+
+    ``content_at_s`` holds the arrival time of every piece that carried content (text, reasoning, a tool call), so that its
+    first element is the TTFT and its gaps are the ITL. ``is_complete`` is False for a stream that was cut.
+    ``unknown`` names fields and events that were kept out of the comparison because nobody here knows them.
+    """
+
+    dialect: str
+    choices: tuple[Choice, ...] = ()
+    usage: Usage | None = None
+    error: ReplyError | None = None
+    model: str | None = None
+    is_streamed: bool = False
+    is_complete: bool = True
+    content_at_s: tuple[float, ...] = ()
+    unknown: tuple[str, ...] = ()
+
+    @property
+    def first(self) -> Choice:
+        return self.choices[0] if self.choices else Choice()
+
+    @property
+    def text(self) -> str:
+        return self.first.text
+
+    @property
+    def ttft_s(self) -> float | None:
+        """Time to the first piece with content; None where no content came."""
+        return self.content_at_s[0] if self.content_at_s else None
+
+    @property
+    def itl_s(self) -> tuple[float, ...]:
+        """Gaps between consecutive pieces with content."""
+        at = self.content_at_s
+        return tuple(later - earlier for earlier, later in zip(at, at[1:], strict=False))
+
+
+# --- what compare says about a pair -------------------------------------------------------------------------------------
+
+
+class Severity(StrEnum):
+    INFO = "info"
+    MINOR = "minor"
+    MAJOR = "major"
+    CRITICAL = "critical"
+
+
+@dataclass(frozen=True, slots=True)
+class Divergence:
+    """One typed difference within a pair. ``kind`` is dotted (``outcome.status``); both sides are shown as short text."""
+
+    kind: str
+    severity: Severity
+    primary: str
+    other: str
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Latencies of one arm in seconds. None where the reply gave no such moment."""
+
+    ttft_s: float | None
+    itl_mean_s: float | None
+    duration_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """A primary exchange against another arm's exchange of the same request.
+
+    ``similarity`` is in [0, 1]: 0 where the other arm failed and the primary did not; None where there is nothing to compare
+    (the primary failed, or neither side has text).
+    """
+
+    arm: str
+    outcome: Outcome
+    similarity: float | None
+    is_exact: bool
+    is_equal_normalised: bool
+    primary_timing: Timing
+    timing: Timing
+    divergences: tuple[Divergence, ...] = field(default=())
