@@ -1,0 +1,1 @@
+"""Shadow-traffic proxy and comparator for LLM inference."""

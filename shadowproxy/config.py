@@ -133,6 +133,9 @@ class Primary(Section):
     """Longest silence within a reply. No total timeout: a stream may run as long as it speaks."""
     keepalive_s: Seconds = 50.0
     """Idle pooled connections older than this are closed. Below the 60 s after which common servers and load balancers close them."""
+    host: Literal["auto", "client", "upstream"] = "auto"
+    """Host header the primary sees: the ``client``'s, or that of the ``upstream`` URL. ``auto``: the client's where the primary is on
+    loopback or a Unix socket (a sidecar), the URL's elsewhere, because a mesh routes by Host and would send the request back to us."""
     max_idle_connections: Annotated[int, Field(ge=0)] = 512
     """Idle connections kept per worker."""
     tls: Tls = Tls()
@@ -352,6 +355,8 @@ class Limits(Section):
 
     max_header_bytes: Annotated[int, Field(ge=1024)] = 64 * 1024
     """Request line and headers, or reply status line and headers. 64 KiB: what Envoy allows; JWTs and traces fit."""
+    max_body_bytes: Annotated[int, Field(ge=0)] | None = None
+    """Longest announced request body; a longer one is answered with 413. Default: none, the primary has its own."""
     max_connections: Annotated[int, Field(ge=1)] = 10_000
     """Client connections per worker; one more is answered with 503."""
     client_idle_timeout_s: Seconds = 300.0

@@ -1,0 +1,246 @@
+"""The composition root: configuration in, wired services out. The only place where objects meet their collaborators.
+
+Three processes are composed here: the supervisor (``serve``), a gateway worker and the shadow process. Children are started as
+``python -m shadowproxy.app ROLE`` with their specification on standard input, so that no secret shows in a process list.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import random
+import signal
+import socket
+import sys
+from collections.abc import Callable, Iterator
+
+import msgspec
+import orjson
+import uvloop
+
+from shadowproxy.admin import app as admin
+from shadowproxy.child import Leash, Spec, run
+from shadowproxy.config import Arm, Auth, Candidate, Config, Tls, build
+from shadowproxy.control import Message, PairsReply, PairsRequest, Reference
+from shadowproxy.counts import STEP_FAILURES, Counts
+from shadowproxy.embed.loading import load as load_embedder
+from shadowproxy.embed.service import EmbeddingService
+from shadowproxy.errors import ConfigError, ConfigProblem, ShadowproxyError
+from shadowproxy.exchange import CONTROL
+from shadowproxy.gateway.gateway import Gateway
+from shadowproxy.handover.socket import HandoverWriter
+from shadowproxy.handover.socket import listen as listen_handover
+from shadowproxy.logs import set_up
+from shadowproxy.mirror.admission import ArmShare
+from shadowproxy.mirror.dispatch import ArmBounds, ArmDispatch
+from shadowproxy.mirror.rewrite import ArmRewrite
+from shadowproxy.shadow import Rollout, Shadow, TtftReferences
+from shadowproxy.supervisor import EXIT_CANNOT_START, Supervisor
+from shadowproxy.tasks import Tasks
+from shadowproxy.upstream.endpoint import endpoint_of
+from shadowproxy.upstream.pool import Pool, Timing
+
+_log = logging.getLogger(__name__)
+
+#: How often deadlines of copies are looked at.
+_SWEEP_S = 0.1
+
+#: At the end, how long what is on its way (frames, pairs) may take to arrive.
+_FLUSH_S = 2.0
+
+
+# --- supervisor -----------------------------------------------------------------------------------------------------------
+
+
+async def serve(config: Config, announce: Callable[[str, str], None]) -> None:
+    """Run everything until SIGTERM or SIGINT. ``announce`` gets the client and the admin address once all is ready."""
+    check_secrets(config)
+    tasks = Tasks()
+    supervisor = Supervisor(config, tasks)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, supervisor.stop)
+    token = config.admin.token.secret() if config.admin.token else None
+    surface = await admin.serve(admin.build(supervisor, token), config.admin.listen)
+    try:
+        await supervisor.start()
+        announce(supervisor.address, surface.address)
+        await supervisor.wait()
+    finally:
+        await supervisor.close()
+        await surface.close()
+        await tasks.close()
+
+
+def check_secrets(config: Config) -> None:
+    """Read every configured secret once, so that a missing one is an error at start and not at the first copy.
+
+    Raises :class:`ConfigError` with all of them.
+    """
+    problems: list[ConfigProblem] = []
+    for key, auth in _secrets(config):
+        try:
+            auth.secret()
+        except ConfigError as exc:
+            problems += (ConfigProblem(key, problem.value, problem.problem, problem.remedy) for problem in exc.problems)
+    if problems:
+        raise ConfigError(tuple(problems))
+
+
+def _secrets(config: Config) -> Iterator[tuple[str, Auth]]:
+    if config.admin.token:
+        yield "admin.token", config.admin.token
+    if config.control and config.control.auth:
+        yield "control.auth", config.control.auth
+    for index, candidate in enumerate(config.candidates):
+        if candidate.auth:
+            yield f"candidates[{index}].auth", candidate.auth
+
+
+# --- gateway worker -------------------------------------------------------------------------------------------------------
+
+
+async def run_gateway(spec: Spec) -> None:
+    """A gateway worker, until SIGTERM or until the supervisor is gone."""
+    config = build(spec.config)
+    tasks = Tasks()
+    counts = Counts()
+    leash = Leash("gateway", spec, counts, tasks)
+    writer = HandoverWriter(spec.handover_path, config.handover.buffer_bytes, tasks)
+    gateway = Gateway(config, writer, tasks, spec.name)
+    if config.candidates:
+        writer.start()
+    await gateway.listen([socket.socket(fileno=fd) for fd in spec.fds])
+    tasks.start("sweep", gateway.sweep_forever())
+    # What exists now lives as long as the process: keep the collector from walking it in the middle of traffic.
+    gc.collect()
+    gc.freeze()
+
+    def refresh() -> None:
+        gateway.report(counts)
+
+    await leash.hold(refresh, _unexpected)
+    await gateway.drain(config.limits.drain_s)
+    await writer.close(_FLUSH_S)
+    await leash.let_go(refresh)
+    await tasks.close()
+
+
+def _unexpected(message: Message) -> None:
+    _log.error("unexpected message from the supervisor: %r", message)
+
+
+# --- shadow process -------------------------------------------------------------------------------------------------------
+
+
+async def run_shadow(spec: Spec) -> None:
+    """The shadow process, until SIGTERM or until the supervisor is gone."""
+    config = build(spec.config)
+    tasks = Tasks()
+    counts = Counts()
+    leash = Leash("shadow", spec, counts, tasks)
+    embedder = load_embedder(config.embed)
+    embedding = EmbeddingService(embedder, batch=config.embed.batch, cache_entries=config.embed.cache_entries) if embedder else None
+    if embedding is not None:
+        await embedding.start()
+    shadow = build_shadow(config, embedding, counts, tasks, lambda *frozen: leash.send(Reference(*frozen)))
+    server = await listen_handover(spec.handover_path, shadow.receive, lambda: counts.add(STEP_FAILURES, "hand-over"))
+    tasks.start("sweep", _sweep_forever(shadow))
+
+    def answer(message: Message) -> None:
+        match message:
+            case PairsRequest(ask, limit, rollout):
+                leash.send(PairsReply(ask, orjson.dumps(shadow.latest_pairs(limit, rollout))))
+            case Reference(rollout, route, seconds):
+                shadow.freeze_reference(rollout, route, seconds)
+            case _:
+                _unexpected(message)
+
+    await leash.hold(shadow.report, answer)
+    server.close()
+    await shadow.finish(_FLUSH_S)
+    shadow.close()
+    await leash.let_go(shadow.report)
+    if embedding is not None:
+        await embedding.close()
+    await tasks.close()
+
+
+async def _sweep_forever(shadow: Shadow) -> None:
+    while True:
+        await asyncio.sleep(_SWEEP_S)
+        shadow.sweep()
+
+
+def build_shadow(
+    config: Config,
+    embedding: EmbeddingService | None,
+    counts: Counts,
+    tasks: Tasks,
+    on_frozen: Callable[[str, str, float], None],
+) -> Shadow:
+    """Wire the pipeline: one dispatch per arm, one rollout per candidate."""
+    arms: dict[str, ArmDispatch] = {}
+    shares: list[ArmShare] = []
+    if config.control is not None and config.control.percent > 0:
+        primary = Candidate(name="asked-again", url=config.primary.url, tls=config.primary.tls, **_arm_fields(config.control))
+        arms[CONTROL] = _dispatch(CONTROL, primary, config, tasks)
+        shares.append(ArmShare(CONTROL, config.control.percent / 100))
+    for candidate in config.candidates:
+        arms[candidate.name] = _dispatch(candidate.name, candidate, config, tasks)
+        shares.append(ArmShare(candidate.name, candidate.percent / 100))
+    return Shadow(
+        tuple(Rollout(config.rollout_id(candidate), candidate.name) for candidate in config.candidates),
+        tuple(shares),
+        arms,
+        embedding,
+        TtftReferences(config.gates.ttft, on_frozen),
+        counts,
+        tasks,
+        pending_bound=config.handover.pending_exchanges,
+        pairs_kept=config.admin.pairs,
+        chance=random.Random(),  # noqa: S311 - dithers evidence; nothing secret depends on it
+    )
+
+
+def _arm_fields(arm: Arm) -> dict[str, object]:
+    return {name: getattr(arm, name) for name in Arm.model_fields}
+
+
+def _dispatch(arm: str, target: Candidate, config: Config, tasks: Tasks) -> ArmDispatch:
+    endpoint = endpoint_of(target.url, target.tls)
+    rewrite = ArmRewrite(
+        arm=arm,
+        authority=endpoint.authority,
+        path_prefix=endpoint.path_prefix,
+        model=target.model,
+        set_headers=tuple((name.lower().encode(), value.encode()) for name, value in target.headers.set.items()),
+        remove_headers=frozenset(name.lower().encode() for name in target.headers.remove),
+        auth=target.auth.header_line() if target.auth else None,
+    )
+    # The copy's own deadline bounds everything; the pool's finer ones would only blur which outcome it was.
+    timing = Timing(
+        connect_s=min(config.primary.connect_timeout_s, target.timeout_s),
+        first_byte_s=target.timeout_s,
+        idle_s=target.timeout_s,
+        keepalive_s=config.primary.keepalive_s,
+    )
+    pool = Pool(endpoint, timing, tasks, max_idle=target.concurrency, max_header_bytes=config.limits.max_header_bytes)
+    return ArmDispatch(rewrite, pool, ArmBounds(target.concurrency, target.queue, target.timeout_s, target.max_reply_bytes))
+
+
+def main() -> None:
+    """Entry of a child process: role as the only argument, :class:`Spec` as JSON on standard input."""
+    role = sys.argv[1]
+    spec = msgspec.json.decode(sys.stdin.buffer.read(), type=Spec)
+    set_up(build(spec.config).log, spec.name)
+    try:
+        run({"gateway": run_gateway, "shadow": run_shadow}[role], uvloop.new_event_loop, spec)
+    except ShadowproxyError as exc:
+        _log.error("%s", exc)  # noqa: TRY400 - the message says it all
+        raise SystemExit(EXIT_CANNOT_START) from None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,98 @@
+"""What every child process does besides its work: report counts to the supervisor, answer it, and stop when told or orphaned."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from shadowproxy import control
+from shadowproxy.control import Channel, Hello, Message, Ready, Report
+from shadowproxy.counts import Counts
+from shadowproxy.tasks import Tasks
+
+#: What a killed process had counted since its last report is lost: a fifth of a second of it.
+_REPORT_S = 0.2
+
+#: How long the last report may take to be written at the end.
+_LAST_REPORT_S = 1.0
+
+
+class Spec(msgspec.Struct, frozen=True):
+    """What a child is told on standard input. ``fds`` are listening sockets it inherits."""
+
+    config: dict[str, Any]
+    run_dir: str
+    name: str
+    boot: str
+    fds: list[int] = []
+
+    @property
+    def handover_path(self) -> Path:
+        return Path(self.run_dir) / "handover.sock"
+
+
+class Leash:
+    """A child's tie to its supervisor."""
+
+    def __init__(self, role: str, spec: Spec, counts: Counts, tasks: Tasks) -> None:
+        self._role = role
+        self._spec = spec
+        self._counts = counts
+        self._tasks = tasks
+        self._channel: Channel | None = None
+        self._stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, self._stop.set)
+        loop.add_signal_handler(signal.SIGINT, self._stop.set)
+
+    async def hold(self, refresh: Callable[[], None], answer: Callable[[Message], None]) -> None:
+        """Say hello and ready, report until stopped, return then. ``refresh`` writes plain integers into the counts before each report."""
+        self._channel = await control.connect(Path(self._spec.run_dir) / "control.sock")
+        self._channel.send(Hello(self._role, self._spec.name, self._spec.boot, os.getpid()))
+        self._channel.send(Ready())
+        self._tasks.start("listen to the supervisor", self._listen(self._channel, answer))
+        self._tasks.start("report", self._report_forever(self._channel, refresh))
+        await self._stop.wait()
+
+    def send(self, message: Message) -> None:
+        if self._channel is not None:
+            self._channel.send(message)
+
+    async def let_go(self, refresh: Callable[[], None]) -> None:
+        """Send the last report."""
+        if self._channel is not None:
+            refresh()
+            self._channel.send(Report.of(self._counts.everything()))
+            async with asyncio.timeout(_LAST_REPORT_S):
+                await self._channel.drain()
+            await self._channel.close()
+
+    async def _listen(self, channel: Channel, answer: Callable[[Message], None]) -> None:
+        while (message := await channel.receive()) is not None:
+            answer(message)
+        self._stop.set()  # the supervisor is gone: nobody would restart us or ask for us
+
+    async def _report_forever(self, channel: Channel, refresh: Callable[[], None]) -> None:
+        while True:
+            refresh()
+            changes = self._counts.take_changes()
+            if changes:
+                channel.send(Report.of(changes))
+                await channel.drain()
+            await asyncio.sleep(_REPORT_S)
+
+
+def run(work: Callable[[Spec], Awaitable[None]], loop_factory: Callable[[], asyncio.AbstractEventLoop], spec: Spec) -> None:
+    """Run a child's work on its own loop."""
+
+    async def main() -> None:
+        await work(spec)
+
+    with asyncio.Runner(loop_factory=loop_factory) as runner:
+        runner.run(main())

@@ -1,0 +1,80 @@
+"""The command line. Exit codes: 0 done, 2 bad configuration or usage, 1 anything else that went wrong."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from collections.abc import Sequence
+from importlib import metadata
+from pathlib import Path
+
+import uvloop
+
+from shadowproxy import app, config
+from shadowproxy.errors import ConfigError, ShadowproxyError
+from shadowproxy.logs import set_up
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Parse, run, and turn our own errors into a message and an exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        code = options.run(options)
+    except ConfigError as exc:
+        for problem in exc.problems:
+            print(problem, file=sys.stderr)
+        code = 2
+    except ShadowproxyError as exc:
+        print(exc, file=sys.stderr)
+        code = 1
+    except KeyboardInterrupt:
+        code = 130
+    raise SystemExit(code)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="shadowproxy", description="Mirror LLM traffic to candidates, compare the answers, judge them.")
+    parser.add_argument("--version", action="version", version=f"shadowproxy {metadata.version('llm-shadowproxy')}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    serve = commands.add_parser("serve", help="run the gateway, the shadow process and the admin API")
+    serve.add_argument("-c", "--config", type=Path, required=True, metavar="FILE", help="configuration, YAML")
+    serve.set_defaults(run=_serve)
+
+    check = commands.add_parser("check", help="check a configuration and print every problem in it")
+    check.add_argument("-c", "--config", type=Path, required=True, metavar="FILE", help="configuration, YAML")
+    check.set_defaults(run=_check)
+
+    demo = commands.add_parser("demo", help="watch one good and one bad candidate being judged, on recorded answers")
+    demo.add_argument("--keep", action="store_true", help="leave everything running afterwards and print the addresses")
+    demo.add_argument("--live", action="store_true", help="ask a real small language model instead of playing recordings (extra: demo-live)")
+    demo.add_argument("-c", "--config", type=Path, metavar="FILE", help="use this configuration instead of the demo's own")
+    demo.set_defaults(run=_demo)
+    return parser
+
+
+def _serve(options: argparse.Namespace) -> int:
+    settings = config.load(options.config)
+    set_up(settings.log, "supervisor")
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(app.serve(settings, _announce))
+    return 0
+
+
+def _announce(listen: str, admin: str) -> None:
+    print(f"shadowproxy: serving on {listen}, admin on {admin}", flush=True)
+
+
+def _check(options: argparse.Namespace) -> int:
+    settings = config.load(options.config)
+    app.check_secrets(settings)
+    rollouts = ", ".join(settings.rollout_id(candidate) for candidate in settings.candidates) or "none"
+    print(f"{options.config}: fine; rollouts: {rollouts}")
+    return 0
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from shadowproxy import demo  # noqa: PLC0415 - what only the demo needs is not loaded by serve
+
+    return demo.run(config_path=options.config, keep=options.keep, live=options.live)

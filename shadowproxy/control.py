@@ -1,0 +1,132 @@
+"""The channel between the supervisor and its child processes: reports up, requests down. Unix socket, msgpack, 4-byte length.
+
+Children report cumulative counts, so a lost connection loses nothing that the next report does not bring again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import struct
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import msgspec
+
+from shadowproxy.counts import CountKey
+from shadowproxy.errors import FrameError
+
+_log = logging.getLogger(__name__)
+_LENGTH = struct.Struct(">I")
+_MAX_BYTES = 256 * 1024 * 1024
+
+
+class Hello(msgspec.Struct, frozen=True, tag=True):
+    """First word of a child. ``boot`` is unique to this start of it."""
+
+    role: str
+    name: str
+    boot: str
+    pid: int
+
+
+class Report(msgspec.Struct, frozen=True, tag=True):
+    """Current values of counts that changed."""
+
+    counts: list[tuple[tuple[str, ...], float]]
+
+    @classmethod
+    def of(cls, changes: dict[CountKey, float]) -> Report:
+        return cls(list(changes.items()))
+
+
+class Ready(msgspec.Struct, frozen=True, tag=True):
+    """The child does its work now."""
+
+
+class Reference(msgspec.Struct, frozen=True, tag=True):
+    """The primary's tail TTFT that a rollout's ttft gate was frozen on; kept by the supervisor so that a restarted shadow process
+    judges by the same one."""
+
+    rollout: str
+    route: str
+    seconds: float
+
+
+class PairsRequest(msgspec.Struct, frozen=True, tag=True):
+    """Asks the shadow process for its latest pairs."""
+
+    id: int
+    limit: int
+    rollout: str | None
+
+
+class PairsReply(msgspec.Struct, frozen=True, tag=True):
+    """``pairs`` is a JSON array."""
+
+    id: int
+    pairs: bytes
+
+
+Message = Hello | Report | Ready | Reference | PairsRequest | PairsReply
+
+
+class Channel:
+    """One end of a control connection."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._encoder = msgspec.msgpack.Encoder()
+        self._decoder = msgspec.msgpack.Decoder(Message)
+
+    def send(self, message: Message) -> None:
+        """Queue a message. Messages are small and bounded in number by their senders' timers."""
+        payload = self._encoder.encode(message)
+        self._writer.write(_LENGTH.pack(len(payload)) + payload)
+
+    async def receive(self) -> Message | None:
+        """The next message; None when the other end is gone. Raises :class:`FrameError` on bytes out of step."""
+        try:
+            (size,) = _LENGTH.unpack(await self._reader.readexactly(4))
+            if size > _MAX_BYTES:
+                raise FrameError(f"a control message announces {size} bytes; the bound is {_MAX_BYTES}")
+            payload = await self._reader.readexactly(size)
+        except (asyncio.IncompleteReadError, ConnectionError):
+            return None
+        try:
+            message: Message = self._decoder.decode(payload)
+        except msgspec.DecodeError as exc:
+            raise FrameError(f"a control message does not decode: {exc}") from exc
+        return message
+
+    async def drain(self) -> None:
+        await self._writer.drain()
+
+    async def close(self) -> None:
+        self._writer.close()
+        try:
+            await self._writer.wait_closed()
+        except OSError as exc:
+            _log.debug("control channel closed by the other end first: %s", exc)
+
+
+async def connect(path: Path) -> Channel:
+    """The child's end."""
+    return Channel(*await asyncio.open_unix_connection(str(path)))
+
+
+async def listen(path: Path, serve: Callable[[Channel], Awaitable[None]]) -> asyncio.AbstractServer:
+    """The supervisor's end: ``serve`` runs once per child connection."""
+
+    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        channel = Channel(reader, writer)
+        try:
+            await serve(channel)
+        except FrameError as exc:
+            _log.error("control connection dropped: %s", exc)  # noqa: TRY400 - the peer's bytes, not our stack
+        finally:
+            await channel.close()
+
+    path.unlink(missing_ok=True)
+    return await asyncio.start_unix_server(accept, str(path))

@@ -1,0 +1,179 @@
+"""A gateway worker's heart: accepts clients, forwards to the primary, counts in plain integers, offers finished exchanges.
+
+One sweep a few times a second does everything that is timed; no request has a timer or a task of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+
+from shadowproxy.config import Config, Limits
+from shadowproxy.counts import (
+    BAD_REQUESTS,
+    BYTES,
+    CLIENT_ABORTS,
+    CONNECTIONS,
+    HANDED_OVER,
+    NOT_MIRRORED,
+    OPEN_CONNECTIONS,
+    PRIMARY_FAILURES,
+    REQUESTS,
+    STEP_FAILURES,
+    UPSTREAM_CONNECTIONS,
+    Counts,
+)
+from shadowproxy.exchange import Outcome
+from shadowproxy.gateway.forward import Forward
+from shadowproxy.gateway.heads import RequestHead
+from shadowproxy.gateway.listener import ClientConnection
+from shadowproxy.gateway.tee import Mirroring, Routes, Tee
+from shadowproxy.handover.socket import HandoverWriter
+from shadowproxy.tasks import Tasks, guard
+from shadowproxy.upstream.endpoint import endpoint_of
+from shadowproxy.upstream.pool import Pool, Timing
+from shadowproxy.wire.reading import route_of
+
+_SWEEP_S = 0.25  # deadlines are seconds or more; a quarter is exact enough and costs nothing
+
+
+class Gateway:
+    """Everything one worker process needs on the production path."""
+
+    def __init__(self, config: Config, handover: HandoverWriter, tasks: Tasks, worker: str) -> None:
+        primary = config.primary
+        endpoint = endpoint_of(primary.url, primary.tls)
+        self.limits: Limits = config.limits
+        self.pool = Pool(
+            endpoint,
+            Timing(primary.connect_timeout_s, primary.first_byte_timeout_s, primary.idle_timeout_s, primary.keepalive_s),
+            tasks,
+            max_idle=primary.max_idle_connections,
+            max_header_bytes=config.limits.max_header_bytes,
+        )
+        self.path_prefix = endpoint.path_prefix
+        keeps_host = primary.host == "client" or (primary.host == "auto" and endpoint.is_local)
+        self.authority = None if keeps_host else endpoint.authority
+        self._mirroring = Mirroring(config)
+        self._routes = Routes(config, route_of)
+        self._handover = handover
+        self._worker = worker
+        self._clients: set[ClientConnection] = set()
+        self._servers: list[asyncio.AbstractServer] = []
+        self._is_draining = False
+        self._accepted = 0
+        self._requests: dict[tuple[str, str], int] = {}
+        self._aborts: dict[str, int] = {}
+        self._not_mirrored: dict[str, int] = {}
+        self._failures: dict[str, int] = {}
+        self._step_failures: dict[str, int] = {}
+        self.bad_requests: dict[str, int] = {}
+        self.retried = 0
+        self.bytes_in = 0
+        self.bytes_out = 0
+
+    # --- life cycle -------------------------------------------------------------------------------------------------
+
+    async def listen(self, sockets: list[socket.socket]) -> None:
+        """Accept clients on already bound sockets."""
+        loop = asyncio.get_running_loop()
+        for sock in sockets:
+            if sock.family == socket.AF_UNIX:
+                server: asyncio.AbstractServer = await loop.create_unix_server(lambda: ClientConnection(self), sock=sock, backlog=4096)
+            else:
+                server = await loop.create_server(lambda: ClientConnection(self), sock=sock, backlog=4096)
+            self._servers.append(server)
+
+    async def sweep_forever(self) -> None:
+        while True:
+            await asyncio.sleep(_SWEEP_S)
+            now = time.monotonic()
+            with guard("sweep", self._step_failed):
+                self._mirroring.look_at_kill_switch()
+                self.pool.sweep(now)
+                for client in tuple(self._clients):
+                    client.sweep(now)
+
+    async def drain(self, within_s: float) -> None:
+        """Stop accepting; let open exchanges finish for a while, then cut them off."""
+        self._is_draining = True
+        for server in self._servers:
+            server.close()
+        for client in tuple(self._clients):
+            client.drain()
+        deadline = time.monotonic() + within_s
+        while self._clients and time.monotonic() < deadline:
+            await asyncio.sleep(0.02)
+        for client in tuple(self._clients):
+            client.cut_off()
+        self.pool.close()
+
+    # --- from connections -------------------------------------------------------------------------------------------
+
+    def admit(self, client: ClientConnection) -> bool:
+        """Register a new connection; False past the limit."""
+        self._accepted += 1
+        self._clients.add(client)
+        client.is_draining = self._is_draining
+        return len(self._clients) <= self.limits.max_connections
+
+    def dismiss(self, client: ClientConnection) -> None:
+        self._clients.discard(client)
+
+    def forward(self, client: ClientConnection, head: RequestHead) -> Forward:
+        """Decide about the tee and make the forward."""
+        route = self._routes.of(head.path)
+        refusal, request_id = self._mirroring.refusal(head)
+        if refusal:
+            self._skip(refusal)
+            return Forward(client, head, route, None)
+        return Forward(client, head, route, Tee(self._mirroring, head, route, request_id))
+
+    def exchange_finished(self, forward: Forward, tee: Tee | None, outcome: Outcome, failure: str) -> None:
+        """The client has its reply, or what there was of it."""
+        key = (forward.route, f"{forward.status // 100}xx")
+        self._requests[key] = self._requests.get(key, 0) + 1
+        if tee is not None:
+            with guard("tee", self._step_failed):
+                self._skip(tee.refusal or self._handover.offer(tee.frame(outcome, failure)))
+
+    def exchange_abandoned(self, forward: Forward) -> None:
+        """The client went away first."""
+        self._aborts[forward.route] = self._aborts.get(forward.route, 0) + 1
+        if forward.is_teed:
+            self._skip("client_gone")
+
+    def primary_failed(self, outcome: Outcome) -> None:
+        self._failures[outcome.value] = self._failures.get(outcome.value, 0) + 1
+
+    def _skip(self, reason: str) -> None:
+        if reason:
+            self._not_mirrored[reason] = self._not_mirrored.get(reason, 0) + 1
+
+    def _step_failed(self, step: str) -> None:
+        self._step_failures[step] = self._step_failures.get(step, 0) + 1
+
+    # --- counts -----------------------------------------------------------------------------------------------------
+
+    def report(self, counts: Counts) -> None:
+        """Write the plain integers into ``counts``. Called a few times a second, never per request."""
+        for (route, status), count in self._requests.items():
+            counts.set(REQUESTS, route, status, to=count)
+        for metric, table in (
+            (CLIENT_ABORTS, self._aborts),
+            (PRIMARY_FAILURES, self._failures),
+            (BAD_REQUESTS, self.bad_requests),
+            (NOT_MIRRORED, self._not_mirrored),
+            (STEP_FAILURES, self._step_failures),
+        ):
+            for label, count in table.items():
+                counts.set(metric, label, to=count)
+        counts.set(CONNECTIONS, to=self._accepted)
+        counts.set(OPEN_CONNECTIONS, self._worker, to=len(self._clients))
+        counts.set(UPSTREAM_CONNECTIONS, "opened", to=self.pool.opened)
+        counts.set(UPSTREAM_CONNECTIONS, "reused", to=self.pool.reused)
+        counts.set(UPSTREAM_CONNECTIONS, "retried", to=self.retried)
+        counts.set(BYTES, "in", to=self.bytes_in)
+        counts.set(BYTES, "out", to=self.bytes_out)
+        counts.set(HANDED_OVER, to=self._handover.handed_over)

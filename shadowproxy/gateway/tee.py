@@ -1,0 +1,179 @@
+"""What the gateway keeps of an exchange for the shadow process, and whether it keeps anything at all.
+
+The decision is made once, from the head: cheap, stable across replicas, and counted with its reason.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+
+from shadowproxy.config import Config
+from shadowproxy.exchange import ARM_HEADER, CREDENTIAL_HEADERS, Outcome
+from shadowproxy.gateway.heads import RequestHead
+from shadowproxy.handover.frames import ExchangeFrame
+from shadowproxy.upstream.connection import ReplyHead
+
+_ARM_HEADER = ARM_HEADER.encode()
+
+
+def sample_point(key: bytes) -> float:
+    """A stable number in [0, 1) for a sampling key: the same on every replica and after every restart."""
+    return int.from_bytes(hashlib.blake2b(key, digest_size=8).digest(), "big") / 2**64
+
+
+class Mirroring:
+    """Which requests are teed. ``is_on`` is the kill switch's state."""
+
+    def __init__(self, config: Config) -> None:
+        mirror = config.mirror
+        self._fraction = mirror.percent / 100
+        self._sample_header = mirror.sample_by.partition(":")[2].lower().encode()
+        self._has_arms = bool(config.candidates)
+        self._kill_switch = mirror.kill_switch_file
+        self.max_request_bytes = mirror.max_request_bytes
+        self.max_reply_bytes = mirror.max_reply_bytes
+        self.is_on = True
+
+    def look_at_kill_switch(self) -> None:
+        """Called by the sweep."""
+        self.is_on = self._kill_switch is None or not Path(self._kill_switch).exists()
+
+    def refusal(self, head: RequestHead) -> tuple[str, bytes]:
+        """(reason, ""), or ("", request id) where the exchange is to be mirrored."""
+        if not self._has_arms:
+            return "no_candidates", b""
+        if not self.is_on:
+            return "kill_switch", b""
+        if head.method != b"POST":
+            return "method", b""
+        request_id = sample_key = b""
+        for name, value in head.headers:
+            size = len(name)
+            if size == 12 and name.lower() == b"x-request-id":
+                request_id = value
+            elif size == 19 and name.lower() == _ARM_HEADER:
+                return "already_mirrored", b""
+            elif size == 21 and name.lower() == b"x-envoy-attempt-count" and value.strip() not in (b"", b"1"):
+                return "retry_attempt", b""
+            if self._sample_header and size == len(self._sample_header) and name.lower() == self._sample_header:
+                sample_key = value
+        request_id = request_id[:128] or uuid.uuid4().hex.encode()
+        # Envoy rewrites the 15th character of its UUIDs with the trace decision at every hop; without the mask the same
+        # request would be sampled differently by two proxies in a row.
+        key = sample_key or (request_id[:14] + request_id[15:])
+        if self._fraction < 1 and sample_point(key) >= self._fraction:
+            return "sampled_out", b""
+        return "", request_id
+
+
+class Tee:
+    """One exchange being captured. Holds references to the bytes that went through, within the stated bounds."""
+
+    __slots__ = (
+        "_body",
+        "_body_bytes",
+        "_head",
+        "_issued_at_s",
+        "_mirroring",
+        "_reads",
+        "_reply_bytes",
+        "_reply_head",
+        "_request_id",
+        "_route",
+        "_sent_at",
+        "refusal",
+    )
+
+    def __init__(self, mirroring: Mirroring, head: RequestHead, route: str, request_id: bytes) -> None:
+        self._mirroring = mirroring
+        self._head = head
+        self._route = route
+        self._request_id = request_id
+        self._issued_at_s = time.time()
+        self._sent_at = time.monotonic()
+        self._body: list[bytes] = []
+        self._body_bytes = 0
+        self._reads: list[tuple[float, bytes]] = []
+        self._reply_bytes = 0
+        self._reply_head: ReplyHead | None = None
+        self.refusal = ""
+
+    def request_read(self, data: bytes) -> None:
+        self._body_bytes += len(data)
+        if self._body_bytes > self._mirroring.max_request_bytes:
+            self._give_up("request_too_large")
+        elif not self.refusal:
+            self._body.append(data)
+
+    def request_sent(self) -> None:
+        """The last request byte was written: times count from here."""
+        self._sent_at = time.monotonic()
+
+    def reply_read(self, at: float, head: ReplyHead | None, body: bytes) -> None:
+        if head is not None:
+            self._reply_head = head
+        self._reply_bytes += len(body)
+        if self._reply_bytes > self._mirroring.max_reply_bytes:
+            self._give_up("reply_too_large")
+        elif body and not self.refusal:
+            self._reads.append((at - self._sent_at, body))
+
+    def _give_up(self, reason: str) -> None:
+        self.refusal = self.refusal or reason
+        self._body = []
+        self._reads = []
+
+    def frame(self, outcome: Outcome, failure: str) -> ExchangeFrame:
+        """The captured exchange, credentials left out."""
+        reply = self._reply_head
+        return ExchangeFrame(
+            id=self._request_id.decode("latin-1"),
+            route=self._route,
+            method=self._head.method.decode("ascii"),
+            target=self._head.target.decode("latin-1"),
+            headers=_without_credentials(self._head.headers),
+            body=self._body[0] if len(self._body) == 1 else b"".join(self._body),
+            issued_at_s=self._issued_at_s,
+            duration_s=time.monotonic() - self._sent_at,
+            outcome=outcome.value,
+            failure=failure,
+            status=reply.status if reply else 0,
+            reply_headers=_without_credentials(reply.headers) if reply else [],
+            reads=self._reads,
+        )
+
+
+def _without_credentials(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    lowered = ((name.lower(), value) for name, value in headers)
+    return [(name, value) for name, value in lowered if name not in CREDENTIAL_HEADERS and name != b"set-cookie"]
+
+
+class Routes:
+    """Path → route label, by the configured routes or the default table; remembered for the paths seen most."""
+
+    _REMEMBERED = 1024  # distinct paths are few in practice; a scanner's many must not fill memory
+
+    def __init__(self, config: Config, default: Callable[[str], str]) -> None:
+        self._rules = tuple((route.path.rstrip("*"), route.path.endswith("*"), route.name) for route in config.routes)
+        self._default = default
+        self._known: dict[bytes, str] = {}
+
+    def of(self, path: bytes) -> str:
+        name = self._known.get(path)
+        if name is None:
+            if len(self._known) >= self._REMEMBERED:
+                self._known.clear()
+            name = self._known[path] = self._look_up(path.decode("latin-1"))
+        return name
+
+    def _look_up(self, path: str) -> str:
+        if not self._rules:
+            return self._default(path)
+        for prefix, is_prefix, name in self._rules:
+            if path == prefix or (is_prefix and path.startswith(prefix)):
+                return name
+        return "other"

@@ -1,0 +1,130 @@
+"""The hand-over between processes of one machine: a Unix socket.
+
+The writing end lives in a gateway worker and never waits: frames are collected and written once per loop turn; what does not fit the
+stated bound, or finds nobody listening, is dropped and counted. The reading end lives in the shadow process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+from shadowproxy.errors import FrameError
+from shadowproxy.handover.frames import ExchangeFrame, FrameCodec
+from shadowproxy.tasks import Tasks
+
+_log = logging.getLogger(__name__)
+
+#: Between attempts to reach a shadow process that is gone. Well below the 2 s within which it is restarted.
+_RECONNECT_S = 0.1
+
+
+class HandoverWriter(asyncio.Protocol):
+    """The gateway's end. ``offer`` returns "" or the reason why the frame was dropped."""
+
+    def __init__(self, path: Path, buffer_bytes: int, tasks: Tasks) -> None:
+        self._path = path
+        self._bound = buffer_bytes
+        self._tasks = tasks
+        self._codec = FrameCodec()
+        self._transport: asyncio.WriteTransport | None = None
+        self._pending: list[bytes] = []
+        self._pending_bytes = 0
+        self._is_closing = False
+        self.handed_over = 0
+
+    def __repr__(self) -> str:
+        state = "connected" if self._transport else "gone"
+        return f"<HandoverWriter {state} {self._pending_bytes} bytes pending>"
+
+    @property
+    def is_connected(self) -> bool:
+        return self._transport is not None
+
+    def start(self) -> None:
+        self._tasks.start("hand-over connect", self._connect())
+
+    async def _connect(self) -> None:
+        loop = asyncio.get_running_loop()
+        while not self._is_closing:
+            try:
+                await loop.create_unix_connection(lambda: self, str(self._path))
+            except OSError:
+                await asyncio.sleep(_RECONNECT_S)
+            else:
+                return
+
+    def offer(self, frame: ExchangeFrame) -> str:
+        """Hand one exchange over. Never blocks, never raises."""
+        transport = self._transport
+        if transport is None:
+            return "handover_gone"
+        waiting = self._pending_bytes + transport.get_write_buffer_size()
+        if waiting >= self._bound:
+            return "handover_full"
+        data = self._codec.encode(frame)
+        if not self._pending:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._pending.append(data)
+        self._pending_bytes += len(data)
+        self.handed_over += 1
+        return ""
+
+    def _flush(self) -> None:
+        pending, self._pending = self._pending, []
+        self._pending_bytes = 0
+        if self._transport is not None and pending:
+            self._transport.write(pending[0] if len(pending) == 1 else b"".join(pending))
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.WriteTransport)
+        self._transport = transport
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._transport = None
+        self._pending = []
+        self._pending_bytes = 0
+        if not self._is_closing:
+            _log.warning("the shadow process is gone; exchanges are dropped and counted until it is back")
+            self.start()
+
+    async def close(self, within_s: float) -> None:
+        """Write out what is pending, waiting at most ``within_s``."""
+        self._is_closing = True
+        self._flush()
+        deadline = asyncio.get_running_loop().time() + within_s
+        while self._transport is not None and self._transport.get_write_buffer_size() and asyncio.get_running_loop().time() < deadline:
+            await asyncio.sleep(0.01)  # a transport has no "drained" event of its own outside of streams
+        if self._transport is not None:
+            self._transport.close()
+
+
+class HandoverReader(asyncio.Protocol):
+    """The shadow process's end: one per worker connection."""
+
+    def __init__(self, receive: Callable[[ExchangeFrame], None], on_broken: Callable[[], None]) -> None:
+        self._receive = receive
+        self._on_broken = on_broken
+        self._codec = FrameCodec()
+        self._transport: asyncio.BaseTransport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            for frame in self._codec.feed(data):
+                self._receive(frame)
+        except FrameError as exc:
+            _log.error("hand-over connection dropped: %s", exc)  # noqa: TRY400 - the peer's bytes, not our stack
+            self._on_broken()
+            if self._transport is not None:
+                self._transport.close()
+
+
+async def listen(path: Path, receive: Callable[[ExchangeFrame], None], on_broken: Callable[[], None]) -> asyncio.AbstractServer:
+    """Accept workers on ``path``. A socket file left by a killed predecessor is replaced."""
+    path.unlink(missing_ok=True)
+    return await asyncio.get_running_loop().create_unix_server(lambda: HandoverReader(receive, on_broken), str(path))

@@ -1,0 +1,53 @@
+"""Whether an exchange is mirrored, and to which arms. PURE. Every refusal has a counted reason."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+import orjson
+
+from shadowproxy.exchange import Request
+
+
+@dataclass(frozen=True, slots=True)
+class ArmShare:
+    """An arm and the share of mirrored requests it gets (0..1)."""
+
+    arm: str
+    fraction: float
+
+
+def refusal_of(request: Request) -> str:
+    """The reason why a copy of this request must not be sent, or "". Side effects stay with the primary."""
+    body = _json_object(request.body)
+    if body is None:
+        return ""
+    for key in ("previous_response_id", "conversation"):
+        if body.get(key):
+            return "stateful"
+    if body.get("background"):
+        return "background"
+    for tool in body.get("tools") or ():
+        # Function tools are only described to the model; hosted and MCP tools act when the model calls them.
+        if isinstance(tool, dict) and tool.get("type", "function") not in ("function", "custom") and "input_schema" not in tool:
+            return "hosted_tools"
+    return ""
+
+
+def arms_for(request_id: str, shares: tuple[ArmShare, ...]) -> tuple[str, ...]:
+    """Which arms get a copy. Each arm draws for itself, stably by request id, so that shares are independent of each other."""
+    return tuple(share.arm for share in shares if share.fraction >= 1 or _point(share.arm, request_id) < share.fraction)
+
+
+def _point(arm: str, request_id: str) -> float:
+    digest = hashlib.blake2b(request_id.encode("utf-8", "surrogateescape"), key=arm.encode()[:64], digest_size=8).digest()
+    return int.from_bytes(digest, "big") / 2**64
+
+
+def _json_object(body: bytes) -> dict[str, object] | None:
+    try:
+        value = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return None
+    return value if isinstance(value, dict) else None

@@ -1,0 +1,177 @@
+"""Copies on their way: per arm a bounded number in flight, a bounded queue, and a deadline each. What an arm does wrong is an outcome.
+
+Times of a copy count from the moment it was written to the arm, as the primary's do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from shadowproxy.exchange import Exchange, Outcome, Reply, Request
+from shadowproxy.mirror.rewrite import ArmRewrite, copy_of
+from shadowproxy.upstream.connection import Connection, ReplyHead
+from shadowproxy.upstream.pool import Pool
+
+Done = Callable[[Exchange], None]
+
+
+@dataclass(frozen=True, slots=True)
+class ArmBounds:
+    """Copies in flight, copies waiting, seconds per copy, bytes per reply."""
+
+    concurrency: int
+    queue: int
+    timeout_s: float
+    max_reply_bytes: int
+
+
+class Copy:
+    """One mirrored request: the receiver of one arm's reply."""
+
+    __slots__ = ("_arm", "_connecting", "_done", "_upstream", "deadline", "head", "id", "issued_at_s", "reads", "reply_bytes", "request", "route", "sent_at")
+
+    def __init__(self, arm: ArmDispatch, primary: Exchange, done: Done) -> None:
+        self._arm = arm
+        self._done = done
+        self._connecting: asyncio.Task[None] | None = None
+        self._upstream: Connection | None = None
+        self.id = primary.id
+        self.route = primary.route
+        self.request: Request = primary.request
+        self.issued_at_s = time.time()
+        self.sent_at = time.monotonic()
+        self.deadline = self.sent_at + arm.bounds.timeout_s
+        self.head: ReplyHead | None = None
+        self.reads: list[tuple[float, bytes]] = []
+        self.reply_bytes = 0
+
+    def start(self) -> None:
+        self.sent_at = time.monotonic()
+        self.deadline = self.sent_at + self._arm.bounds.timeout_s
+        self._connecting = self._arm.pool.acquire(self, is_head_request=False)
+
+    # --- Receiver ---------------------------------------------------------------------------------------------------
+
+    def connected(self, connection: Connection) -> None:
+        self._connecting = None
+        self._upstream = connection
+        data = copy_of(self.request, self._arm.rewrite)
+        self.sent_at = time.monotonic()
+        connection.write(data)
+        connection.request_sent()
+
+    def reply_read(self, at: float, head: ReplyHead | None, body: bytes, is_done: bool) -> None:
+        if head is not None:
+            self.head = head
+        if body:
+            self.reply_bytes += len(body)
+            if self.reply_bytes > self._arm.bounds.max_reply_bytes:
+                if not is_done:
+                    self.stop()
+                self.end(Outcome.TOO_LARGE, f"sent more than {self._arm.bounds.max_reply_bytes} bytes")
+                return
+            self.reads.append((at - self.sent_at, body))
+        if is_done:
+            self._upstream = None
+            assert self.head is not None
+            self.end(Outcome.HTTP_ERROR if self.head.status >= 400 else Outcome.OK, "")
+
+    def reply_failed(self, outcome: Outcome, message: str) -> None:
+        self._upstream = None
+        self._connecting = None
+        self.end(outcome, message)
+
+    def upstream_full(self) -> None:
+        """The whole copy was written at once; there is nothing to hold back."""
+
+    def upstream_drained(self) -> None:
+        """See ``upstream_full``."""
+
+    # --- ends -------------------------------------------------------------------------------------------------------
+
+    def expire(self) -> None:
+        self.stop()
+        self.end(Outcome.TIMEOUT, f"sent no complete reply within {self._arm.bounds.timeout_s:g} s")
+
+    def stop(self) -> None:
+        if self._connecting is not None:
+            self._connecting.cancel()
+            self._connecting = None
+        if self._upstream is not None:
+            upstream, self._upstream = self._upstream, None
+            upstream.abandon()
+
+    def end(self, outcome: Outcome, failure: str) -> None:
+        head = self.head
+        reply = None
+        if head is not None:
+            reply = Reply(head.status, tuple((name.lower(), value) for name, value in head.headers), tuple(self.reads))
+        exchange = Exchange(
+            id=self.id,
+            arm=self._arm.rewrite.arm,
+            route=self.route,
+            request=self.request,
+            reply=reply,
+            outcome=outcome,
+            issued_at_s=self.issued_at_s,
+            duration_s=time.monotonic() - self.sent_at,
+            failure=failure,
+        )
+        self._arm.ended(self)
+        self._done(exchange)
+
+
+class ArmDispatch:
+    """All copies to one arm."""
+
+    def __init__(self, rewrite: ArmRewrite, pool: Pool, bounds: ArmBounds) -> None:
+        self.rewrite = rewrite
+        self.pool = pool
+        self.bounds = bounds
+        self._flying: set[Copy] = set()
+        self._waiting: deque[Copy] = deque()
+
+    def __repr__(self) -> str:
+        return f"<ArmDispatch {self.rewrite.arm} {len(self._flying)} in flight, {len(self._waiting)} waiting>"
+
+    def submit(self, primary: Exchange, done: Done) -> None:
+        """Ask the arm. ``done`` is called exactly once, now or later, with what became of it."""
+        copy = Copy(self, primary, done)
+        if len(self._flying) < self.bounds.concurrency:
+            self._start(copy)
+        elif len(self._waiting) < self.bounds.queue:
+            self._waiting.append(copy)
+        else:
+            copy.end(Outcome.DROPPED_CANDIDATE, f"was too slow: {self.bounds.queue} copies were waiting for it")
+
+    def _start(self, copy: Copy) -> None:
+        self._flying.add(copy)
+        copy.start()
+
+    def ended(self, copy: Copy) -> None:
+        if copy in self._flying:
+            self._flying.discard(copy)
+            while self._waiting and len(self._flying) < self.bounds.concurrency:
+                self._start(self._waiting.popleft())
+
+    def sweep(self, now: float) -> None:
+        """Expire what is overdue. A copy that waited in the queue for a whole time-out is the arm's slowness, too."""
+        for copy in tuple(self._flying):
+            if now > copy.deadline:
+                copy.expire()
+        while self._waiting and now > self._waiting[0].deadline:
+            self._waiting.popleft().end(Outcome.DROPPED_CANDIDATE, "was too slow: the copy waited for a whole time-out")
+        self.pool.sweep(now)
+
+    def close(self) -> None:
+        """Give up everything on the way: lost on our side."""
+        while self._waiting:
+            self._waiting.popleft().end(Outcome.DROPPED_LOCAL, "this process stops")
+        for copy in tuple(self._flying):
+            copy.stop()
+            copy.end(Outcome.DROPPED_LOCAL, "this process stops")
+        self.pool.close()

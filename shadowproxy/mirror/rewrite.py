@@ -1,0 +1,73 @@
+"""A request as an arm gets it: marked, without the client's credentials, with the arm's own model and headers. PURE."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import orjson
+
+from shadowproxy.exchange import ARM_HEADER, CREDENTIAL_HEADERS, Headers, Request
+
+#: Framing and connection fields are written anew; a copy is asked for without compression because it is read, not passed on.
+_REWRITTEN = frozenset(
+    {
+        b"accept-encoding",
+        b"connection",
+        b"content-length",
+        b"expect",
+        b"host",
+        b"http2-settings",
+        b"keep-alive",
+        b"proxy-connection",
+        b"te",
+        b"trailer",
+        b"transfer-encoding",
+        b"upgrade",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ArmRewrite:
+    """What changes on the way to one arm. Header names are lower case. ``auth`` is the arm's own credential."""
+
+    arm: str
+    authority: bytes
+    path_prefix: bytes
+    model: str | None = None
+    set_headers: Headers = ()
+    remove_headers: frozenset[bytes] = frozenset()
+    auth: tuple[bytes, bytes] | None = None
+
+
+def copy_of(request: Request, rewrite: ArmRewrite) -> bytes:
+    """The whole HTTP/1.1 request for the arm, ready to write."""
+    body = _body(request.body, rewrite.model)
+    replaced = {name for name, _ in rewrite.set_headers}
+    head = [b"%b %b%b HTTP/1.1\r\n" % (request.method.encode(), rewrite.path_prefix, request.target.encode("latin-1"))]
+    head.append(b"host: %b\r\n" % rewrite.authority)
+    for name, value in request.headers:
+        if name in _REWRITTEN or name in CREDENTIAL_HEADERS or name in rewrite.remove_headers or name in replaced:
+            continue
+        head.append(b"%b: %b\r\n" % (name, value))
+    own = (*rewrite.set_headers, (ARM_HEADER.encode(), rewrite.arm.encode()), *((rewrite.auth,) if rewrite.auth else ()))
+    head.extend(b"%b: %b\r\n" % line for line in own)
+    head.append(b"accept-encoding: identity\r\ncontent-length: %d\r\n\r\n" % len(body))
+    return b"".join(head) + body
+
+
+def _body(body: bytes, model: str | None) -> bytes:
+    """The body with another model name, and with ``store`` forced to false where it stands or is the protocol's default."""
+    if model is None and b'"store"' not in body:
+        return body
+    try:
+        value = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return body
+    if not isinstance(value, dict):
+        return body
+    if model is not None and "model" in value:
+        value["model"] = model
+    if value.get("store"):
+        value["store"] = False
+    return orjson.dumps(value)

@@ -1,0 +1,405 @@
+"""The pipeline after the tee: exchange → mirror → pair → compare → cells, each step guarded by name.
+
+Fed with finished primary exchanges, it asks the arms, waits for what became of each copy, compares, and adds to the counts. It cannot
+reach a client, and nothing waits for it.
+
+Evidence is published per rollout in the order in which the pairs were issued: a fast pair never counts before a slow one that was issued
+earlier. So what is counted at any moment is a prefix of one fixed sequence, and looking at it at a moment that depends on how fast the
+answers are cannot bias the verdict.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import partial
+
+import numpy as np
+
+from shadowproxy.compare.pair import compare, texts_to_embed
+from shadowproxy.config import TtftGate
+from shadowproxy.counts import (
+    CELLS,
+    DIVERGENCES,
+    DURATION_SECONDS,
+    NOT_MIRRORED,
+    PAIRS_ISSUED,
+    PAIRS_PENDING,
+    PAIRS_RESOLVED,
+    RECEIVED,
+    STEP_FAILURES,
+    TTFT_REFERENCE,
+    TTFT_SECONDS,
+    Counts,
+)
+from shadowproxy.embed.service import EmbeddingService
+from shadowproxy.exchange import CONTROL, Answer, Comparison, Exchange, Outcome
+from shadowproxy.handover.frames import ExchangeFrame
+from shadowproxy.mirror.admission import ArmShare, arms_for, refusal_of
+from shadowproxy.mirror.dispatch import ArmDispatch
+from shadowproxy.tasks import Tasks, guard
+from shadowproxy.verdict.cells import TtftThreshold, observe
+from shadowproxy.wire.reading import outcome_of, read_answer
+
+_log = logging.getLogger(__name__)
+
+#: Upper bounds of the latency counts in seconds: from a warm small model's first token to a long report's last.
+_LATENCY_BOUNDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
+
+#: Resolved pairs that wait for an older one to be published. Each is a few labels; the bound is minutes of heavy traffic.
+_LEDGER_BOUND = 100_000
+
+#: Characters of an answer or prompt kept for /pairs.
+_SHOWN_CHARS = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Rollout:
+    """One candidate judged against the primary. ``id`` carries the digest of what is judged."""
+
+    id: str
+    candidate: str
+
+
+@dataclass(slots=True)
+class _Entry:
+    """One issued pair in a rollout's ledger. ``publish`` is set when it is resolved."""
+
+    publish: Callable[[], None] | None = None
+
+
+class Ledger:
+    """Issued pairs of one rollout, oldest first; published in that order."""
+
+    __slots__ = ("_entries",)
+
+    def __init__(self) -> None:
+        self._entries: deque[_Entry] = deque()
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def open(self) -> _Entry:
+        entry = _Entry()
+        self._entries.append(entry)
+        return entry
+
+    def resolve(self, entry: _Entry, publish: Callable[[], None]) -> None:
+        """The pair's end is known. Publish it and every resolved one directly behind, unless an older one is still open."""
+        entry.publish = publish
+        while self._entries and (ready := self._entries[0].publish) is not None:
+            self._entries.popleft()
+            ready()
+
+
+@dataclass(slots=True)
+class _Ticket:
+    """One mirrored request: who is still expected, what came."""
+
+    primary: Exchange
+    expected: set[str]
+    entries: dict[str, _Entry]
+    exchanges: dict[str, Exchange] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """An exchange with what wire read out of it."""
+
+    exchange: Exchange
+    answer: Answer | None
+
+
+class TtftReferences:
+    """t* per rollout and route: measured over the first pairs, then frozen, so that it is fixed before the data it judges."""
+
+    def __init__(self, gate: TtftGate, on_frozen: Callable[[str, str, float], None]) -> None:
+        self._gate = gate
+        self._on_frozen = on_frozen
+        self._seen: dict[tuple[str, str], list[float]] = {}
+        self._frozen: dict[tuple[str, str], float] = {}
+
+    def freeze(self, rollout: str, route: str, seconds: float) -> None:
+        """Set what an earlier boot measured."""
+        self._frozen[rollout, route] = seconds
+
+    def threshold(self, rollout: str, route: str, primary_ttft_s: float | None) -> TtftThreshold | None:
+        """The threshold for this pair; None while its own TTFT still goes into the measurement."""
+        if self._gate.reference_s is not None:
+            return self._threshold_at(self._gate.reference_s)
+        key = (rollout, route)
+        frozen = self._frozen.get(key)
+        if frozen is not None:
+            return self._threshold_at(frozen)
+        if primary_ttft_s is not None:
+            seen = self._seen.setdefault(key, [])
+            seen.append(primary_ttft_s)
+            if len(seen) >= self._gate.calibration_pairs:
+                del self._seen[key]
+                self._frozen[key] = float(np.quantile(seen, self._gate.quantile))
+                self._on_frozen(rollout, route, self._frozen[key])
+        return None
+
+    def _threshold_at(self, reference_s: float) -> TtftThreshold:
+        return TtftThreshold(primary_s=reference_s, candidate_s=reference_s * self._gate.ratio)
+
+
+class Shadow:
+    """The pipeline of one shadow process."""
+
+    def __init__(
+        self,
+        rollouts: tuple[Rollout, ...],
+        shares: tuple[ArmShare, ...],
+        arms: dict[str, ArmDispatch],
+        embedding: EmbeddingService | None,
+        references: TtftReferences,
+        counts: Counts,
+        tasks: Tasks,
+        *,
+        pending_bound: int,
+        pairs_kept: int,
+        chance: random.Random,
+    ) -> None:
+        self._rollouts = {rollout.candidate: rollout for rollout in rollouts}
+        self._shares = shares
+        self._arms = arms
+        self._embedding = embedding
+        self._references = references
+        self._counts = counts
+        self._tasks = tasks
+        self._pending_bound = pending_bound
+        self._chance = chance
+        self._pending = 0
+        self._ledgers = {rollout.id: Ledger() for rollout in rollouts}
+        self._pairs: deque[dict[str, object]] = deque(maxlen=pairs_kept)
+
+    # --- in ---------------------------------------------------------------------------------------------------------
+
+    def receive(self, frame: ExchangeFrame) -> None:
+        """Take a finished primary exchange from the hand-over. Never raises."""
+        self._counts.add(RECEIVED)
+        with guard("admission", self._step_failed):
+            reason = self._admit(frame)
+            if reason:
+                self._counts.add(NOT_MIRRORED, reason)
+
+    def _admit(self, frame: ExchangeFrame) -> str:
+        if self._pending >= self._pending_bound or any(len(ledger) >= _LEDGER_BOUND for ledger in self._ledgers.values()):
+            return "shadow_full"
+        primary = frame.exchange()
+        reason = refusal_of(primary.request)
+        if reason:
+            return reason
+        arms = arms_for(primary.id, self._shares)
+        candidates = [arm for arm in arms if arm != CONTROL]
+        if not candidates:
+            return "candidate_sampled_out"
+        self._issue(primary, arms, candidates)
+        return ""
+
+    def _issue(self, primary: Exchange, arms: tuple[str, ...], candidates: list[str]) -> None:
+        entries = {}
+        for candidate in candidates:
+            rollout = self._rollouts[candidate].id
+            entries[candidate] = self._ledgers[rollout].open()
+            self._counts.add(PAIRS_ISSUED, rollout, primary.route, "candidate")
+            if CONTROL in arms:
+                self._counts.add(PAIRS_ISSUED, rollout, primary.route, "control")
+        ticket = _Ticket(primary, set(arms), entries)
+        self._pending += 1
+        for arm in arms:
+            self._arms[arm].submit(primary, partial(self._arrived, ticket))
+
+    # --- pair -------------------------------------------------------------------------------------------------------
+
+    def _arrived(self, ticket: _Ticket, exchange: Exchange) -> None:
+        ticket.exchanges[exchange.arm] = exchange
+        ticket.expected.discard(exchange.arm)
+        if not ticket.expected:
+            self._tasks.start("judge pair", self._judge(ticket))
+
+    async def _judge(self, ticket: _Ticket) -> None:
+        """Read, compare and count one request's arms. What fails here is our loss, not the candidate's."""
+        done = False
+        try:
+            with guard("compare", self._step_failed):
+                await self._compare(ticket)
+                done = True
+        finally:
+            self._pending -= 1
+            if not done:
+                self._lose(ticket)
+
+    async def _compare(self, ticket: _Ticket) -> None:
+        primary = _read(ticket.primary)
+        control_exchange = ticket.exchanges.get(CONTROL)
+        control = _read(control_exchange) if control_exchange else None
+        against_control = await self._comparison(primary, control) if control else None
+        for arm, exchange in ticket.exchanges.items():
+            if arm != CONTROL:
+                other = _read(exchange)
+                comparison = await self._comparison(primary, other)
+                self._resolve(ticket, arm, primary, other, comparison, control, against_control)
+
+    async def _comparison(self, primary: _Read, other: _Read) -> Comparison:
+        vectors = None
+        if self._embedding is not None:
+            texts = texts_to_embed(primary.exchange, primary.answer, other.exchange, other.answer)
+            if texts is not None:
+                first, second = await self._embedding.vectors(texts)
+                vectors = (first, second)
+        return compare(primary.exchange, primary.answer, other.exchange, other.answer, vectors)
+
+    # --- cells ------------------------------------------------------------------------------------------------------
+
+    def _resolve(
+        self,
+        ticket: _Ticket,
+        candidate: str,
+        primary: _Read,
+        other: _Read,
+        comparison: Comparison,
+        control: _Read | None,
+        against_control: Comparison | None,
+    ) -> None:
+        rollout = self._rollouts[candidate].id
+        route = ticket.primary.route
+        entry = ticket.entries.pop(candidate)
+        self._count_arm(rollout, route, "candidate", other, comparison)
+        if control is not None and against_control is not None:
+            self._count_arm(rollout, route, "control", control, against_control)
+        self._count_latency(rollout, route, "primary", primary.exchange, primary.answer)
+        self._pairs.appendleft(_shown_pair(rollout, primary, other, comparison, control, against_control))
+        self._ledgers[rollout].resolve(entry, partial(self._publish, rollout, route, primary, comparison, against_control))
+
+    def _count_arm(self, rollout: str, route: str, arm: str, read: _Read, comparison: Comparison) -> None:
+        self._counts.add(PAIRS_RESOLVED, rollout, route, arm, read.exchange.outcome.value)
+        for divergence in comparison.divergences:
+            self._counts.add(DIVERGENCES, rollout, route, arm, divergence.kind, divergence.severity.value)
+        self._count_latency(rollout, route, arm, read.exchange, read.answer)
+
+    def _count_latency(self, rollout: str, route: str, arm: str, exchange: Exchange, answer: Answer | None) -> None:
+        if exchange.outcome is not Outcome.OK:
+            return
+        for metric, seconds in ((TTFT_SECONDS, answer.ttft_s if answer else None), (DURATION_SECONDS, exchange.duration_s)):
+            if seconds is not None:
+                for bound in _LATENCY_BOUNDS:
+                    if seconds <= bound:
+                        self._counts.add(metric, rollout, route, arm, repr(bound))
+                self._counts.add(metric, rollout, route, arm, "+Inf")
+
+    def _publish(self, rollout: str, route: str, primary: _Read, candidate: Comparison, control: Comparison | None) -> None:
+        with guard("cells", self._step_failed):
+            threshold = self._references.threshold(rollout, route, candidate.primary_timing.ttft_s)
+            cells = observe(
+                route,
+                primary.exchange.outcome,
+                candidate,
+                control,
+                has_control=CONTROL in self._arms,
+                ttft_threshold=threshold,
+                u=(self._chance.random(), self._chance.random()),
+            )
+            for key in cells:
+                self._counts.add(CELLS, rollout, key.route, key.check, key.cell)
+
+    def _lose(self, ticket: _Ticket) -> None:
+        """The pair broke on our side: it counts against nobody and makes the verdict hold."""
+        for candidate, entry in ticket.entries.items():
+            rollout = self._rollouts[candidate].id
+            self._counts.add(PAIRS_RESOLVED, rollout, ticket.primary.route, "candidate", Outcome.DROPPED_LOCAL.value)
+            self._ledgers[rollout].resolve(entry, lambda: None)
+
+    # --- out --------------------------------------------------------------------------------------------------------
+
+    def sweep(self) -> None:
+        """Expire overdue copies. Called a few times a second."""
+        now = time.monotonic()
+        for arm in self._arms.values():
+            with guard("mirror sweep", self._step_failed):
+                arm.sweep(now)
+
+    def report(self) -> None:
+        """Write gauges into the counts."""
+        for candidate, rollout in self._rollouts.items():
+            self._counts.set(PAIRS_PENDING, rollout.id, candidate, to=len(self._ledgers[rollout.id]))
+
+    def freeze_reference(self, rollout: str, route: str, seconds: float) -> None:
+        self._references.freeze(rollout, route, seconds)
+        self._counts.set(TTFT_REFERENCE, rollout, route, to=seconds)
+
+    def latest_pairs(self, limit: int, rollout: str | None) -> list[dict[str, object]]:
+        """The newest pairs, newest first."""
+        chosen = (pair for pair in self._pairs if rollout is None or pair["rollout"] == rollout)
+        return [pair for pair, _ in zip(chosen, range(limit), strict=False)]
+
+    async def finish(self, within_s: float) -> None:
+        """Wait for pairs on their way, at most this long."""
+        deadline = time.monotonic() + within_s
+        while self._pending and time.monotonic() < deadline:
+            await asyncio.sleep(0.02)
+
+    def close(self) -> None:
+        """Stop asking. Copies on the way are counted as lost on our side."""
+        for arm in self._arms.values():
+            arm.close()
+
+    def _step_failed(self, step: str) -> None:
+        self._counts.add(STEP_FAILURES, step)
+
+
+def _read(exchange: Exchange) -> _Read:
+    """Parse the reply, and let what it says refine the outcome: a 200 that carries an error is no success."""
+    if exchange.reply is None:
+        return _Read(exchange, None)
+    answer = read_answer(exchange.request, exchange.reply)
+    if exchange.outcome in (Outcome.OK, Outcome.HTTP_ERROR):
+        exchange = replace(exchange, outcome=outcome_of(exchange.reply, answer))
+    return _Read(exchange, answer)
+
+
+def _shown_pair(
+    rollout: str, primary: _Read, other: _Read, comparison: Comparison, control: _Read | None, against_control: Comparison | None
+) -> dict[str, object]:
+    """A pair for people: both answers side by side. Not redacted here; the admin surface does that unless asked not to."""
+    exchange = primary.exchange
+    return {
+        "id": exchange.id,
+        "rollout": rollout,
+        "route": exchange.route,
+        "issued_at_s": exchange.issued_at_s,
+        "request": {"path": exchange.request.target, "body": exchange.request.body[:_SHOWN_CHARS].decode("utf-8", "replace")},
+        "primary": _shown_arm(primary),
+        "candidate": {"name": other.exchange.arm, **_shown_arm(other)},
+        "control": {**_shown_arm(control), "similarity": against_control.similarity} if control and against_control else None,
+        "similarity": comparison.similarity,
+        "is_exact": comparison.is_exact,
+        "is_equal_normalised": comparison.is_equal_normalised,
+        "divergences": [
+            {"kind": d.kind, "severity": d.severity.value, "primary": d.primary, "candidate": d.other} for d in comparison.divergences
+        ],
+    }
+
+
+def _shown_arm(read: _Read) -> dict[str, object]:
+    exchange, answer = read.exchange, read.answer
+    first = answer.first if answer else None
+    return {
+        "outcome": exchange.outcome.value,
+        "failure": exchange.failure,
+        "status": exchange.reply.status if exchange.reply else None,
+        "text": first.text[:_SHOWN_CHARS] if first else "",
+        "refusal": first.refusal if first else None,
+        "tool_calls": [{"name": call.name, "arguments": call.arguments[:_SHOWN_CHARS]} for call in first.tool_calls] if first else [],
+        "finish_reason": first.finish_reason if first else None,
+        "error": answer.error.message if answer and answer.error else None,
+        "ttft_s": answer.ttft_s if answer else None,
+        "duration_s": exchange.duration_s,
+        "completion_tokens": answer.usage.completion_tokens if answer and answer.usage else None,
+    }
