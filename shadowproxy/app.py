@@ -21,7 +21,7 @@ import uvloop
 
 from shadowproxy.admin import app as admin
 from shadowproxy.child import Leash, Spec, run
-from shadowproxy.config import Arm, Auth, Candidate, Config, Tls, build
+from shadowproxy.config import Arm, Auth, Candidate, Config, build
 from shadowproxy.control import Message, PairsReply, PairsRequest, Reference
 from shadowproxy.counts import STEP_FAILURES, Counts
 from shadowproxy.embed.loading import load as load_embedder
@@ -238,7 +238,7 @@ def main() -> None:
     try:
         run({"gateway": run_gateway, "shadow": run_shadow}[role], uvloop.new_event_loop, spec)
     except ShadowproxyError as exc:
-        _log.error("%s", exc)  # noqa: TRY400 - the message says it all
+        _log.error("%s", exc)
         raise SystemExit(EXIT_CANNOT_START) from None
 
 

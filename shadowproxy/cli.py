@@ -48,7 +48,9 @@ def _parser() -> argparse.ArgumentParser:
 
     demo = commands.add_parser("demo", help="watch one good and one bad candidate being judged, on recorded answers")
     demo.add_argument("--keep", action="store_true", help="leave everything running afterwards and print the addresses")
-    demo.add_argument("--live", action="store_true", help="ask a real small language model instead of playing recordings (extra: demo-live)")
+    demo.add_argument(
+        "--live", action="store_true", help="ask a real small language model instead of playing recordings (extra: demo-live)"
+    )
     demo.add_argument("-c", "--config", type=Path, metavar="FILE", help="use this configuration instead of the demo's own")
     demo.set_defaults(run=_demo)
     return parser
@@ -75,6 +77,6 @@ def _check(options: argparse.Namespace) -> int:
 
 
 def _demo(options: argparse.Namespace) -> int:
-    from shadowproxy import demo  # noqa: PLC0415 - what only the demo needs is not loaded by serve
+    from shadowproxy import demo
 
     return demo.run(config_path=options.config, keep=options.keep, live=options.live)

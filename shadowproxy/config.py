@@ -100,7 +100,9 @@ class Auth(Section):
         try:
             value = os.environ.get(self.env, "") if self.env else Path(str(self.file)).read_text(encoding="utf-8").strip("\r\n")
         except OSError as exc:
-            raise ConfigError((ConfigProblem("auth", where, f"cannot be read ({exc.strerror})", "mount the secret or fix the path"),)) from exc
+            raise ConfigError(
+                (ConfigProblem("auth", where, f"cannot be read ({exc.strerror})", "mount the secret or fix the path"),)
+            ) from exc
         if not value:
             raise ConfigError((ConfigProblem("auth", where, "is not set", "export it before the start"),))
         return value
@@ -160,7 +162,7 @@ class Control(Arm):
     """The primary asked a second time: how much it differs from itself is the noise floor."""
 
     percent: Percent = 100.0
-    """Share of mirrored requests that are asked again. 0 switches the control arm off: then similarity has only an absolute threshold."""
+    """Share of mirrored requests that are asked again. 0 switches the control arm off; similarity then has an absolute threshold only."""
 
 
 class HeaderRules(Section):
@@ -289,7 +291,8 @@ class SimilarityGate(Gate):
     margin: Annotated[float, Field(gt=0, lt=1)] = 0.02
     """How much less similar to the primary's answer the candidate may be than the primary is to itself (mean cosine)."""
     min_similarity: Annotated[float, Field(gt=0, lt=1)] = 0.8
-    """Used only without a control arm: the mean similarity that must be shown. No fixed value fits every workload; the verdict says ``no_control``."""
+    """Used only without a control arm: the mean similarity that must be shown. No fixed value fits every workload; the verdict says
+    ``no_control``."""
 
 
 class TtftGate(Gate):
@@ -362,7 +365,8 @@ class Limits(Section):
     client_idle_timeout_s: Seconds = 300.0
     """A keep-alive connection without a request, or a request that stopped arriving, is closed after this long."""
     drain_s: Annotated[float, Field(ge=0)] = 30.0
-    """After SIGTERM open exchanges may finish for this long. Kubernetes kills after 30 s by default: set terminationGracePeriodSeconds higher."""
+    """After SIGTERM open exchanges may finish for this long. Kubernetes kills after 30 s by default: set terminationGracePeriodSeconds
+    higher."""
 
 
 class Log(Section):
@@ -430,7 +434,9 @@ def load(path: Path) -> Config:
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as exc:
-        raise ConfigError((ConfigProblem(str(path), "", f"cannot be read ({exc.strerror})", "give the path of a YAML file with -c"),)) from exc
+        raise ConfigError(
+            (ConfigProblem(str(path), "", f"cannot be read ({exc.strerror})", "give the path of a YAML file with -c"),)
+        ) from exc
     except UnicodeDecodeError as exc:
         raise ConfigError((ConfigProblem(str(path), "", "is not UTF-8 text", "save it as UTF-8"),)) from exc
     return parse(text)
@@ -439,7 +445,7 @@ def load(path: Path) -> Config:
 def parse(text: str) -> Config:
     """Check configuration text. Raises :class:`ConfigError` with every problem in it."""
     try:
-        tree = yaml.load(text, Loader=_StrictLoader)
+        tree = yaml.load(text, Loader=_StrictLoader)  # noqa: S506 - a SafeLoader that also refuses doubled keys
     except yaml.MarkedYAMLError as exc:
         mark = exc.problem_mark
         where = f"line {mark.line + 1}, column {mark.column + 1}" if mark else "the file"

@@ -124,7 +124,7 @@ async def listen(path: Path, serve: Callable[[Channel], Awaitable[None]]) -> asy
         try:
             await serve(channel)
         except FrameError as exc:
-            _log.error("control connection dropped: %s", exc)  # noqa: TRY400 - the peer's bytes, not our stack
+            _log.error("control connection dropped: %s", exc)
         finally:
             await channel.close()
 

@@ -27,7 +27,9 @@ class Metric:
 
 REQUESTS = Metric("shadowproxy_requests_total", ("route", "status"), "Client requests answered, by status class (2xx, 4xx …).")
 CLIENT_ABORTS = Metric("shadowproxy_client_aborts_total", ("route",), "Requests whose client went away before the reply was complete.")
-PRIMARY_FAILURES = Metric("shadowproxy_primary_failures_total", ("reason",), "Replies that the gateway had to write itself, or cut, because of the primary.")
+PRIMARY_FAILURES = Metric(
+    "shadowproxy_primary_failures_total", ("reason",), "Replies that the gateway had to write itself, or cut, because of the primary."
+)
 BAD_REQUESTS = Metric("shadowproxy_bad_requests_total", ("reason",), "Requests refused by the gateway before the primary saw them.")
 CONNECTIONS = Metric("shadowproxy_connections_total", (), "Client connections accepted.")
 OPEN_CONNECTIONS = Metric("shadowproxy_open_connections", ("worker",), "Client connections open now.", "gauge")
@@ -36,19 +38,51 @@ BYTES = Metric("shadowproxy_bytes_total", ("direction",), "Body bytes passed on,
 NOT_MIRRORED = Metric("shadowproxy_not_mirrored_total", ("reason",), "Exchanges that were not mirrored, by reason.")
 HANDED_OVER = Metric("shadowproxy_handed_over_total", (), "Exchanges written to the shadow process.")
 RECEIVED = Metric("shadowproxy_received_total", (), "Exchanges read by the shadow process. Less than handed over: lost with it.")
-PAIRS_ISSUED = Metric("shadowproxy_pairs_issued_total", ("rollout", "route", "arm"), "Copies decided on, by arm. The denominator: what has no answer counts too.")
-PAIRS_RESOLVED = Metric("shadowproxy_pairs_resolved_total", ("rollout", "route", "arm", "outcome"), "Copies whose end is known, by outcome.")
+PAIRS_ISSUED = Metric(
+    "shadowproxy_pairs_issued_total",
+    ("rollout", "route", "arm"),
+    "Copies decided on, by arm. The denominator: what has no answer counts too.",
+)
+PAIRS_RESOLVED = Metric(
+    "shadowproxy_pairs_resolved_total", ("rollout", "route", "arm", "outcome"), "Copies whose end is known, by outcome."
+)
 PAIRS_PENDING = Metric("shadowproxy_pairs_pending", ("rollout", "candidate"), "Issued pairs whose end is not counted yet.", "gauge")
-CELLS = Metric("shadowproxy_cells_total", ("rollout", "route", "check", "cell"), "Mergeable evidence: how often each value of each gate's paired difference was seen.")
-DIVERGENCES = Metric("shadowproxy_divergences_total", ("rollout", "route", "arm", "kind", "severity"), "Typed differences found within pairs.")
-STEP_FAILURES = Metric("shadowproxy_step_failures_total", ("step",), "Failures of our own caught in a step after the tee. Each is a bug or a full disk, never a client's problem.")
+CELLS = Metric(
+    "shadowproxy_cells_total",
+    ("rollout", "route", "check", "cell"),
+    "Mergeable evidence: how often each value of each gate's paired difference was seen.",
+)
+DIVERGENCES = Metric(
+    "shadowproxy_divergences_total", ("rollout", "route", "arm", "kind", "severity"), "Typed differences found within pairs."
+)
+STEP_FAILURES = Metric(
+    "shadowproxy_step_failures_total",
+    ("step",),
+    "Failures of our own caught in a step after the tee. Each is a bug or a full disk, never a client's problem.",
+)
 PROCESS_STARTS = Metric("shadowproxy_process_starts_total", ("role",), "Starts of child processes; more than one each means restarts.")
-TTFT_SECONDS = Metric("shadowproxy_ttft_seconds", ("rollout", "route", "arm", "le"), "TTFT by arm: cumulative counts per upper bound in seconds.")
-DURATION_SECONDS = Metric("shadowproxy_duration_seconds", ("rollout", "route", "arm", "le"), "Duration by arm: cumulative counts per upper bound in seconds.")
-TTFT_REFERENCE = Metric("shadowproxy_ttft_reference_seconds", ("rollout", "route"), "The primary's tail TTFT that the ttft gate was frozen on.", "gauge")
+TTFT_SECONDS = Metric(
+    "shadowproxy_ttft_seconds", ("rollout", "route", "arm", "le"), "TTFT by arm: cumulative counts per upper bound in seconds."
+)
+DURATION_SECONDS = Metric(
+    "shadowproxy_duration_seconds", ("rollout", "route", "arm", "le"), "Duration by arm: cumulative counts per upper bound in seconds."
+)
+TTFT_REFERENCE = Metric(
+    "shadowproxy_ttft_reference_seconds", ("rollout", "route"), "The primary's tail TTFT that the ttft gate was frozen on.", "gauge"
+)
 VERDICT = Metric("shadowproxy_verdict", ("rollout", "state"), "1 for the state in force: promote, hold or rollback.", "gauge")
-GATE_E_LOG10 = Metric("shadowproxy_gate_e_log10", ("rollout", "route", "gate", "direction"), "Evidence per gate: log10 of the current e-value, promote or rollback.", "gauge")
-GATE_BOUND = Metric("shadowproxy_gate_bound", ("rollout", "route", "gate", "side"), "Mean paired difference and its confidence bounds that hold at any time: mean, lower, upper, margin.", "gauge")
+GATE_E_LOG10 = Metric(
+    "shadowproxy_gate_e_log10",
+    ("rollout", "route", "gate", "direction"),
+    "Evidence per gate: log10 of the current e-value, promote or rollback.",
+    "gauge",
+)
+GATE_BOUND = Metric(
+    "shadowproxy_gate_bound",
+    ("rollout", "route", "gate", "side"),
+    "Mean paired difference and its confidence bounds that hold at any time: mean, lower, upper, margin.",
+    "gauge",
+)
 
 METRICS: tuple[Metric, ...] = tuple(value for value in list(globals().values()) if isinstance(value, Metric))
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from itertools import pairwise
 
 PRIMARY = "primary"
 CONTROL = "control"
@@ -191,8 +192,7 @@ class Answer:
     @property
     def itl_s(self) -> tuple[float, ...]:
         """Gaps between consecutive pieces with content."""
-        at = self.content_at_s
-        return tuple(later - earlier for earlier, later in zip(at, at[1:], strict=False))
+        return tuple(later - earlier for earlier, later in pairwise(self.content_at_s))
 
 
 # --- what compare says about a pair -------------------------------------------------------------------------------------

@@ -271,18 +271,20 @@ class Shadow:
         rollout = self._rollouts[candidate].id
         route = ticket.primary.route
         entry = ticket.entries.pop(candidate)
-        self._count_arm(rollout, route, "candidate", other, comparison)
+        arms = [("candidate", other, comparison)]
         if control is not None and against_control is not None:
-            self._count_arm(rollout, route, "control", control, against_control)
+            arms.append(("control", control, against_control))
+        for arm, read, found in arms:
+            self._count_divergences(rollout, route, arm, found)
+            self._count_latency(rollout, route, arm, read.exchange, read.answer)
         self._count_latency(rollout, route, "primary", primary.exchange, primary.answer)
         self._pairs.appendleft(_shown_pair(rollout, primary, other, comparison, control, against_control))
-        self._ledgers[rollout].resolve(entry, partial(self._publish, rollout, route, primary, comparison, against_control))
+        publish = partial(self._publish, rollout, route, primary.exchange.outcome, comparison, against_control)
+        self._ledgers[rollout].resolve(entry, publish)
 
-    def _count_arm(self, rollout: str, route: str, arm: str, read: _Read, comparison: Comparison) -> None:
-        self._counts.add(PAIRS_RESOLVED, rollout, route, arm, read.exchange.outcome.value)
+    def _count_divergences(self, rollout: str, route: str, arm: str, comparison: Comparison) -> None:
         for divergence in comparison.divergences:
             self._counts.add(DIVERGENCES, rollout, route, arm, divergence.kind, divergence.severity.value)
-        self._count_latency(rollout, route, arm, read.exchange, read.answer)
 
     def _count_latency(self, rollout: str, route: str, arm: str, exchange: Exchange, answer: Answer | None) -> None:
         if exchange.outcome is not Outcome.OK:
@@ -294,12 +296,15 @@ class Shadow:
                         self._counts.add(metric, rollout, route, arm, repr(bound))
                 self._counts.add(metric, rollout, route, arm, "+Inf")
 
-    def _publish(self, rollout: str, route: str, primary: _Read, candidate: Comparison, control: Comparison | None) -> None:
+    def _publish(self, rollout: str, route: str, primary: Outcome, candidate: Comparison, control: Comparison | None) -> None:
         with guard("cells", self._step_failed):
+            self._counts.add(PAIRS_RESOLVED, rollout, route, "candidate", candidate.outcome.value)
+            if control is not None:
+                self._counts.add(PAIRS_RESOLVED, rollout, route, "control", control.outcome.value)
             threshold = self._references.threshold(rollout, route, candidate.primary_timing.ttft_s)
             cells = observe(
                 route,
-                primary.exchange.outcome,
+                primary,
                 candidate,
                 control,
                 has_control=CONTROL in self._arms,
@@ -313,8 +318,8 @@ class Shadow:
         """The pair broke on our side: it counts against nobody and makes the verdict hold."""
         for candidate, entry in ticket.entries.items():
             rollout = self._rollouts[candidate].id
-            self._counts.add(PAIRS_RESOLVED, rollout, ticket.primary.route, "candidate", Outcome.DROPPED_LOCAL.value)
-            self._ledgers[rollout].resolve(entry, lambda: None)
+            lost = partial(self._counts.add, PAIRS_RESOLVED, rollout, ticket.primary.route, "candidate", Outcome.DROPPED_LOCAL.value)
+            self._ledgers[rollout].resolve(entry, lost)
 
     # --- out --------------------------------------------------------------------------------------------------------
 

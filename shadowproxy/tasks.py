@@ -1,4 +1,4 @@
-"""The only place where tasks are made: named, referenced, their failure logged, drained at shutdown. And the guard around observer steps."""
+"""The only place where tasks are made: named, referenced, failure logged, drained at shutdown. And the guard around observer steps."""
 
 from __future__ import annotations
 

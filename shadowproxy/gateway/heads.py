@@ -32,7 +32,18 @@ CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 class RequestHead:
     """A client's request line and headers, checked: what the rest of the gateway may rely on."""
 
-    __slots__ = ("content_length", "expects_continue", "has_body", "headers", "is_chunked", "is_keepalive", "method", "target", "upgrades_to", "version")
+    __slots__ = (
+        "content_length",
+        "expects_continue",
+        "has_body",
+        "headers",
+        "is_chunked",
+        "is_keepalive",
+        "method",
+        "target",
+        "upgrades_to",
+        "version",
+    )
 
     def __init__(self, method: bytes, target: bytes, headers: HeaderList, version: str, is_keepalive: bool) -> None:
         self.method = method

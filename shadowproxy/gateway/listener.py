@@ -51,7 +51,6 @@ class ClientConnection(asyncio.Protocol):
         "_is_resumed_head",
         "_lingers_until",
         "_parser",
-        "_refused",
         "_target",
         "_transport",
         "_waiting",
@@ -73,7 +72,6 @@ class ClientConnection(asyncio.Protocol):
         self._waiting: deque[Incoming] = deque()
         self._held_back = False
         self._lingers_until = 0.0
-        self._refused = False
         self._has_half_closed = False
         self.is_draining = False
         self.since = time.monotonic()
@@ -132,6 +130,8 @@ class ClientConnection(asyncio.Protocol):
         assert incoming is not None
         head = incoming.head
         if head.method == b"CONNECT" or head.upgrades_to not in (b"", b"h2c"):
+            if self._waiting:
+                self._waiting.pop()
             what = "CONNECT" if head.method == b"CONNECT" else f"Upgrade: {head.upgrades_to[:40].decode('latin-1')}"
             raise ClientProtocolError(f"{what} is not supported; send plain HTTP/1.1 requests", 501)
         self._parser = httptools.HttpRequestParser(self)
@@ -289,9 +289,10 @@ class ClientConnection(asyncio.Protocol):
     def _refuse(self, status: int, code: str, message: str, reason: str) -> None:
         """Answer for the gateway itself and close. Replies already promised to earlier requests come first or not at all."""
         self.gateway.bad_requests[reason] = self.gateway.bad_requests.get(reason, 0) + 1
+        if self._current is None and self._waiting and self._waiting[0].is_complete:
+            self._next()  # a good request in the same read as the garbage behind it
         current = self._current
         self._waiting.clear()
-        self._refused = True
         if current is not None and current.forward is not None:
             reply = current.forward.reply
             if current.is_complete and reply is not ReplyState.DONE:
@@ -343,9 +344,10 @@ class ClientConnection(asyncio.Protocol):
         version = self._parser.get_http_version()
         if version not in ("1.1", "1.0"):
             raise ClientProtocolError(f"HTTP/{version} is not spoken here; use HTTP/1.1", 505)
-        if self._head_bytes > self.gateway.limits.max_header_bytes and sum(
-            len(name) + len(value) + 4 for name, value in self._headers
-        ) + len(self._target) > self.gateway.limits.max_header_bytes:
+        if (
+            self._head_bytes > self.gateway.limits.max_header_bytes
+            and sum(len(name) + len(value) + 4 for name, value in self._headers) + len(self._target) > self.gateway.limits.max_header_bytes
+        ):
             raise ClientProtocolError(f"request line and headers are longer than {self.gateway.limits.max_header_bytes} bytes", 431)
         self._in_head = False
         self._head_bytes = 0

@@ -118,7 +118,7 @@ class HandoverReader(asyncio.Protocol):
             for frame in self._codec.feed(data):
                 self._receive(frame)
         except FrameError as exc:
-            _log.error("hand-over connection dropped: %s", exc)  # noqa: TRY400 - the peer's bytes, not our stack
+            _log.error("hand-over connection dropped: %s", exc)
             self._on_broken()
             if self._transport is not None:
                 self._transport.close()

@@ -28,7 +28,8 @@ def refusal_of(request: Request) -> str:
             return "stateful"
     if body.get("background"):
         return "background"
-    for tool in body.get("tools") or ():
+    tools = body.get("tools")
+    for tool in tools if isinstance(tools, list) else ():
         # Function tools are only described to the model; hosted and MCP tools act when the model calls them.
         if isinstance(tool, dict) and tool.get("type", "function") not in ("function", "custom") and "input_schema" not in tool:
             return "hosted_tools"

@@ -32,7 +32,21 @@ class ArmBounds:
 class Copy:
     """One mirrored request: the receiver of one arm's reply."""
 
-    __slots__ = ("_arm", "_connecting", "_done", "_upstream", "deadline", "head", "id", "issued_at_s", "reads", "reply_bytes", "request", "route", "sent_at")
+    __slots__ = (
+        "_arm",
+        "_connecting",
+        "_done",
+        "_upstream",
+        "deadline",
+        "head",
+        "id",
+        "issued_at_s",
+        "reads",
+        "reply_bytes",
+        "request",
+        "route",
+        "sent_at",
+    )
 
     def __init__(self, arm: ArmDispatch, primary: Exchange, done: Done) -> None:
         self._arm = arm

@@ -235,11 +235,14 @@ async def test_half_closed_client_still_gets_its_reply() -> None:
 
 
 async def test_hop_by_hop_fields_stay_behind_both_ways() -> None:
-    reply = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nConnection: keep-alive, X-Reply-Hop\r\nX-Reply-Hop: 1\r\nKeep-Alive: timeout=5\r\n\r\nok"
+    reply = (
+        b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nConnection: keep-alive, X-Reply-Hop\r\nX-Reply-Hop: 1\r\nKeep-Alive: timeout=5\r\n\r\nok"
+    )
     async with Upstream(reply) as upstream, bench(upstream.url) as b:
         client = await b.client()
         answer = await client.ask(
-            b"GET / HTTP/1.1\r\nhost: t\r\nconnection: keep-alive, x-hop, host, content-length\r\nx-hop: 1\r\nte: trailers\r\nproxy-connection: x\r\nx-stays: 1\r\n\r\n"
+            b"GET / HTTP/1.1\r\nhost: t\r\nconnection: keep-alive, x-hop, host, content-length\r\nx-hop: 1\r\n"
+            b"te: trailers\r\nproxy-connection: x\r\nx-stays: 1\r\n\r\n"
         )
         assert answer == b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
         assert upstream.requests == [b"GET / HTTP/1.1\r\nhost: t\r\nx-stays: 1\r\n\r\n"]

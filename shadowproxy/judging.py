@@ -1,0 +1,113 @@
+"""From summed counts to verdicts: what the supervisor looks at again and again. Time is read here, decided in ``verdict``."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from shadowproxy.config import Candidate, Config
+from shadowproxy.counts import CELLS, PAIRS_ISSUED, PAIRS_PENDING, PAIRS_RESOLVED, Totals
+from shadowproxy.exchange import Outcome
+from shadowproxy.verdict.cells import CellKey
+from shadowproxy.verdict.decision import Evidence, Rules, decide
+from shadowproxy.verdict.document import as_document
+from shadowproxy.verdict.gates import rules
+
+#: The present rate of pairs is taken over this long: long enough to be steady, short enough to follow the traffic.
+_RATE_WINDOW_S = 60.0
+
+
+@dataclass(slots=True)
+class _Watch:
+    """What is remembered about one rollout between looks."""
+
+    candidate: Candidate
+    first_pair_at: float | None = None
+    issued_at: deque[tuple[float, int]] = field(default_factory=deque)
+    document: Mapping[str, object] | None = None
+
+
+class Judge:
+    """Computes every rollout's verdict from the totals. Holds no evidence of its own."""
+
+    def __init__(self, config: Config, totals: Totals, clock: Callable[[], float] = time.monotonic) -> None:
+        self._totals = totals
+        self._clock = clock
+        self._has_control = config.control is not None and config.control.percent > 0
+        self._rules = rules_of(config)
+        self._watches = {config.rollout_id(candidate): _Watch(candidate) for candidate in config.candidates}
+
+    def look(self) -> None:
+        """Judge now. Looking more often costs no error rate."""
+        now = self._clock()
+        for rollout, watch in self._watches.items():
+            evidence = self._evidence(rollout, watch, now)
+            verdict = decide(self._rules, evidence)
+            watch.document = as_document(verdict, rollout=rollout, candidate=watch.candidate.name, rules=self._rules, evidence=evidence)
+
+    def documents(self) -> tuple[Mapping[str, object], ...]:
+        """The latest verdict of every rollout."""
+        if any(watch.document is None for watch in self._watches.values()):
+            self.look()
+        return tuple(watch.document for watch in self._watches.values() if watch.document is not None)
+
+    def _evidence(self, rollout: str, watch: _Watch, now: float) -> Evidence:
+        total = self._issued(rollout)
+        if total and watch.first_pair_at is None:
+            watch.first_pair_at = now
+        return Evidence(
+            cells=self._cells(rollout),
+            issued=total,
+            unresolved=self._lost(rollout, watch, total),
+            age_s=now - watch.first_pair_at if watch.first_pair_at is not None else 0.0,
+            pairs_per_s=_rate(watch.issued_at, now, total),
+            has_control=self._has_control,
+        )
+
+    def _cells(self, rollout: str) -> dict[CellKey, int]:
+        return {
+            CellKey(route, check, cell): int(count) for (owner, route, check, cell), count in self._totals.items(CELLS) if owner == rollout
+        }
+
+    def _issued(self, rollout: str) -> int:
+        return sum(int(count) for (owner, _, arm), count in self._totals.items(PAIRS_ISSUED) if owner == rollout and arm == "candidate")
+
+    def _lost(self, rollout: str, watch: _Watch, issued: int) -> int:
+        """Pairs lost on our side: dropped by us, or issued by a shadow process that did not live to resolve them."""
+        resolved = dropped = 0
+        for (owner, _, arm, outcome), count in self._totals.items(PAIRS_RESOLVED):
+            if owner == rollout and arm == "candidate":
+                resolved += int(count)
+                dropped += int(count) if outcome == Outcome.DROPPED_LOCAL else 0
+        pending = int(self._totals.value(PAIRS_PENDING, rollout, watch.candidate.name))
+        return dropped + max(issued - resolved - pending, 0)
+
+
+def rules_of(config: Config) -> Rules:
+    """The decision rule of a configuration."""
+    decision, gates = config.verdict, config.gates
+    return Rules(
+        alpha_promote=decision.alpha_promote,
+        alpha_rollback=decision.alpha_rollback,
+        min_pairs=decision.min_pairs,
+        soak_s=decision.soak_s,
+        max_pairs=decision.max_pairs,
+        max_unresolved=decision.max_unresolved_percent / 100,
+        gates=rules(
+            error_margin=gates.error.margin if gates.error.enabled else None,
+            similarity_margin=gates.similarity.margin if gates.similarity.enabled and config.embed.backend != "none" else None,
+            min_similarity=gates.similarity.min_similarity,
+            ttft_margin=gates.ttft.margin if gates.ttft.enabled else None,
+        ),
+    )
+
+
+def _rate(history: deque[tuple[float, int]], now: float, issued: int) -> float:
+    """Pairs per second over the last minute, or over what there is of it."""
+    history.append((now, issued))
+    while now - history[0][0] > _RATE_WINDOW_S:
+        history.popleft()
+    since, before = history[0]
+    return (issued - before) / (now - since) if now > since else 0.0
