@@ -44,7 +44,8 @@ from shadowproxy.mirror.admission import ArmShare, arms_for, refusal_of
 from shadowproxy.mirror.dispatch import ArmDispatch
 from shadowproxy.tasks import Tasks, guard
 from shadowproxy.verdict.cells import TtftThreshold, observe
-from shadowproxy.wire.reading import outcome_of, read_answer
+from shadowproxy.wire.reading import UNDECODABLE, outcome_of, read_answer
+from shadowproxy.wire.transfer import can_decode
 
 _log = logging.getLogger(__name__)
 
@@ -53,6 +54,9 @@ _LATENCY_BOUNDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
 
 #: Resolved pairs that wait for an older one to be published. Each is a few labels; the bound is minutes of heavy traffic.
 _LEDGER_BOUND = 100_000
+
+#: Replies that arrived well and that only we cannot read.
+_OUR_LIMITS = ("unknown_coding", "too_large")
 
 #: Characters of an answer or prompt kept for /pairs.
 _SHOWN_CHARS = 20_000
@@ -196,6 +200,8 @@ class Shadow:
         reason = refusal_of(primary.request)
         if reason:
             return reason
+        if primary.reply is not None and not can_decode(primary.reply.header(b"content-encoding")):
+            return "reply_encoding"
         arms = arms_for(primary.id, self._shares)
         candidates = [arm for arm in arms if arm != CONTROL]
         if not candidates:
@@ -366,6 +372,8 @@ def _read(exchange: Exchange) -> _Read:
     answer = read_answer(exchange.request, exchange.reply)
     if exchange.outcome in (Outcome.OK, Outcome.HTTP_ERROR):
         exchange = replace(exchange, outcome=outcome_of(exchange.reply, answer))
+        if answer.error is not None and answer.error.type == UNDECODABLE and answer.error.code in _OUR_LIMITS:
+            exchange = replace(exchange, outcome=Outcome.DROPPED_LOCAL, failure=answer.error.message)
     return _Read(exchange, answer)
 
 

@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 from shadowproxy.errors import FrameError
 from shadowproxy.handover.frames import ExchangeFrame, FrameCodec
@@ -79,8 +80,7 @@ class HandoverWriter(asyncio.Protocol):
             self._transport.write(pending[0] if len(pending) == 1 else b"".join(pending))
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.WriteTransport)
-        self._transport = transport
+        self._transport = cast(asyncio.WriteTransport, transport)  # uvloop's is one without being a subclass
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None

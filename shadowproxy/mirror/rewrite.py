@@ -42,7 +42,7 @@ class ArmRewrite:
 
 def copy_of(request: Request, rewrite: ArmRewrite) -> bytes:
     """The whole HTTP/1.1 request for the arm, ready to write."""
-    body = _body(request.body, rewrite.model)
+    body = _body(request, rewrite.model)
     replaced = {name for name, _ in rewrite.set_headers}
     head = [b"%b %b%b HTTP/1.1\r\n" % (request.method.encode(), rewrite.path_prefix, request.target.encode("latin-1"))]
     head.append(b"host: %b\r\n" % rewrite.authority)
@@ -56,18 +56,19 @@ def copy_of(request: Request, rewrite: ArmRewrite) -> bytes:
     return b"".join(head) + body
 
 
-def _body(body: bytes, model: str | None) -> bytes:
-    """The body with another model name, and with ``store`` forced to false where it stands or is the protocol's default."""
-    if model is None and b'"store"' not in body:
-        return body
+def _body(request: Request, model: str | None) -> bytes:
+    """The body with another model name and without side effects. Untouched, byte for byte, where nothing changes."""
+    stores_by_default = request.target.partition("?")[0].endswith("/responses")
+    if model is None and not stores_by_default and b'"store"' not in request.body:
+        return request.body
     try:
-        value = orjson.loads(body)
+        value = orjson.loads(request.body)
     except orjson.JSONDecodeError:
-        return body
+        return request.body
     if not isinstance(value, dict):
-        return body
+        return request.body
     if model is not None and "model" in value:
         value["model"] = model
-    if value.get("store"):
+    if value.get("store", stores_by_default):
         value["store"] = False
     return orjson.dumps(value)

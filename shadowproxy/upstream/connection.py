@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from enum import IntEnum
-from typing import TYPE_CHECKING, Protocol
+from typing import cast, Protocol, TYPE_CHECKING
 
 import httptools
 
@@ -175,8 +175,7 @@ class Connection(asyncio.Protocol):
     # --- asyncio.Protocol -------------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = cast(asyncio.Transport, transport)  # uvloop's is one without being a subclass
 
     def data_received(self, data: bytes) -> None:
         receiver = self.receiver

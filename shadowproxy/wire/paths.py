@@ -1,0 +1,49 @@
+"""Inference paths: which protocol a request target speaks, and under which route it is counted. PURE.
+
+A path is known by its end, because gateways and servers put all kinds of prefixes before it (``/openai``, ``/api``,
+``/openai/deployments/{name}``).
+"""
+
+from __future__ import annotations
+
+GENERIC = "generic"
+
+#: (last segments of a path, route label, dialect). The first match counts.
+_ENDINGS: tuple[tuple[tuple[str, ...], str, str], ...] = (
+    (("chat", "completions"), "chat", "chat"),
+    (("api", "chat"), "chat", GENERIC),  # Ollama's own
+    (("completions",), "completions", GENERIC),
+    (("responses",), "responses", GENERIC),
+    (("embeddings",), "embeddings", GENERIC),
+    (("rerank",), "rerank", GENERIC),
+    (("v1", "messages"), "messages", GENERIC),  # with its version: other services have messages of other kinds
+    (("infer",), "infer", GENERIC),
+    (("generate",), "generate", GENERIC),
+    (("generate_stream",), "generate", GENERIC),
+)
+
+
+def route_of(target: str) -> str:
+    """The default route label of a request target (path with query, or absolute form)."""
+    return _route_and_dialect(target)[0]
+
+
+def dialect_of(target: str) -> str:
+    """The name of the dialect spoken at a request target; ``generic`` where none is known."""
+    return _route_and_dialect(target)[1]
+
+
+def _route_and_dialect(target: str) -> tuple[str, str]:
+    segments = _segments(target)
+    for ending, route, dialect in _ENDINGS:
+        if segments[-len(ending) :] == ending:
+            return route, dialect
+    # KServe V1 puts the verb behind the model's name: /v1/models/{name}:predict.
+    return ("predict" if segments and segments[-1].endswith(":predict") else "other"), GENERIC
+
+
+def _segments(target: str) -> tuple[str, ...]:
+    path = target.partition("?")[0].partition("#")[0]
+    if not path.startswith("/"):  # absolute form, as proxies are asked: the host is no path segment, but a prefix does no harm
+        path = path.partition("://")[2] or path
+    return tuple(segment for segment in path.split("/") if segment)

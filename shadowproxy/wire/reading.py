@@ -1,0 +1,57 @@
+"""A reply's meaning: choose the dialect, undo the codings, read. PURE. Called by the shadow pipeline for every arm's reply.
+
+Nothing a peer sends makes this raise: what cannot be read is an answer with an error of type ``undecodable``, because that, too, is
+something an arm did.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from shadowproxy.errors import BoundExceeded, ProtocolError
+from shadowproxy.exchange import Answer, Outcome, Reply, ReplyError, Request
+from shadowproxy.wire.chat import read_chat
+from shadowproxy.wire.decoded import DecodedReply, content_coding, decoded
+from shadowproxy.wire.generic import read_generic
+from shadowproxy.wire.paths import GENERIC, dialect_of, route_of
+from shadowproxy.wire.transfer import can_decode
+
+__all__ = ["UNDECODABLE", "dialect_of", "outcome_of", "read_answer", "route_of"]
+
+#: ``type`` of an error that says: we could not read this. ``code`` is ``too_large``, ``unknown_coding`` or ``damaged``.
+UNDECODABLE = "undecodable"
+
+_READERS: dict[str, Callable[[DecodedReply], Answer]] = {
+    "chat": read_chat,
+    GENERIC: read_generic,
+}
+
+
+def read_answer(request: Request, reply: Reply) -> Answer:
+    """What ``reply`` says, in the dialect that ``request`` was made in. Never raises on anything a peer may send."""
+    dialect = dialect_of(request.target) if _speaks_dialect(request, reply) else GENERIC
+    try:
+        return _READERS[dialect](decoded(reply))
+    except ProtocolError as exc:
+        code = _undecodable_code(exc, reply)
+        return Answer(dialect, error=ReplyError(str(exc), type=UNDECODABLE, code=code), is_complete=False)
+
+
+def outcome_of(reply: Reply, answer: Answer) -> Outcome:
+    """How a reply that arrived in full ended: an error status first, then an error or a missing end within it."""
+    if reply.status >= 400:
+        return Outcome.HTTP_ERROR
+    if answer.error is not None or not answer.is_complete:
+        return Outcome.STREAM_ERROR
+    return Outcome.OK
+
+
+def _speaks_dialect(request: Request, reply: Reply) -> bool:
+    """False for replies that carry no answer even on an inference path: preflight requests, redirects, 204."""
+    return request.method == "POST" and (reply.status >= 400 or (200 <= reply.status < 300 and reply.status != 204))
+
+
+def _undecodable_code(exc: ProtocolError, reply: Reply) -> str:
+    if isinstance(exc, BoundExceeded):
+        return "too_large"
+    return "damaged" if can_decode(content_coding(reply)) else "unknown_coding"

@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import orjson
+import pytest
+
+from shadowproxy.exchange import CREDENTIAL_HEADERS, Request
+from shadowproxy.mirror.rewrite import ArmRewrite, copy_of
+from tests.gateway.wires import split
+
+HEADERS = (
+    (b"content-type", b"application/json"),
+    (b"content-length", b"99"),
+    (b"transfer-encoding", b"chunked"),
+    (b"accept-encoding", b"gzip"),
+    (b"host", b"public.example"),
+    (b"traceparent", b"00-a-b-01"),
+    (b"x-tenant", b"t1"),
+)
+
+
+def rewrite(**changes: object) -> ArmRewrite:
+    return ArmRewrite(**{"arm": "v2", "authority": b"candidate:80", "path_prefix": b"", **changes})
+
+
+def test_copy_is_marked_reframed_and_otherwise_the_same() -> None:
+    body = b'{"model": "m",   "n":1}'
+    first, headers, sent = split(copy_of(Request("POST", "/v1/chat/completions?a=1", HEADERS, body), rewrite(path_prefix=b"/base")))
+    assert first == b"POST /base/v1/chat/completions?a=1 HTTP/1.1"
+    assert sent == body
+    assert headers[b"content-length"] == b"%d" % len(body)
+    assert headers[b"x-shadowproxy-arm"] == b"v2"
+    assert headers[b"host"] == b"candidate:80"
+    assert headers[b"accept-encoding"] == b"identity"
+    assert headers[b"traceparent"] == b"00-a-b-01"
+    assert b"transfer-encoding" not in headers
+
+
+@pytest.mark.parametrize("name", sorted(CREDENTIAL_HEADERS))
+def test_credentials_of_the_client_never_leave(name: bytes) -> None:
+    request = Request("POST", "/", ((name, b"secret-of-the-client"),), b"")
+    assert b"secret-of-the-client" not in copy_of(request, rewrite())
+
+
+def test_own_credential_headers_and_model() -> None:
+    request = Request("POST", "/", HEADERS, b'{"model":"m","keep":[1,2]}')
+    out = copy_of(
+        request,
+        rewrite(
+            model="m2",
+            auth=(b"authorization", b"Bearer own"),
+            set_headers=((b"x-tenant", b"shadow"), (b"x-new", b"1")),
+            remove_headers=frozenset({b"traceparent"}),
+        ),
+    )
+    _, headers, body = split(out)
+    assert orjson.loads(body) == {"model": "m2", "keep": [1, 2]}
+    assert headers[b"authorization"] == b"Bearer own"
+    assert headers[b"x-tenant"] == b"shadow"
+    assert out.count(b"x-tenant") == 1
+    assert headers[b"x-new"] == b"1"
+    assert b"traceparent" not in headers
+
+
+@pytest.mark.parametrize(("body", "sent"), [({"store": True}, False), ({"store": False}, False), ({"store": None}, None)])
+def test_nothing_is_stored_for_a_copy(body: object, sent: object) -> None:
+    _, _, out = split(copy_of(Request("POST", "/", (), orjson.dumps(body)), rewrite()))
+    assert orjson.loads(out)["store"] == sent
+
+
+def test_responses_api_stores_by_default_so_it_is_told_not_to() -> None:
+    _, _, out = split(copy_of(Request("POST", "/openai/v1/responses?x=1", (), b'{"model":"m","input":"hi"}'), rewrite()))
+    assert orjson.loads(out) == {"model": "m", "input": "hi", "store": False}
+
+
+def test_body_that_is_no_json_object_passes_as_it_is() -> None:
+    for body in (b"\xff", b"[1]", b'"store"'):
+        assert split(copy_of(Request("POST", "/", (), body), rewrite(model="m2")))[2] == body

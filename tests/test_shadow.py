@@ -1,0 +1,189 @@
+"""The pipeline in one process: frames in, counts out, with real sockets to the arms."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+from collections.abc import AsyncIterator
+
+import orjson
+import pytest
+
+from shadowproxy.app import build_shadow
+from shadowproxy.config import build
+from shadowproxy.counts import CELLS, NOT_MIRRORED, PAIRS_ISSUED, PAIRS_RESOLVED, STEP_FAILURES, Counts, Totals
+from shadowproxy.handover.frames import ExchangeFrame
+from shadowproxy.shadow import Ledger, Shadow
+from shadowproxy.tasks import Tasks
+from shadowproxy.testing.faults import FaultyServer
+from tests.gateway.test_refusals import closed_port
+from tests.gateway.wires import Upstream, until
+
+
+def chat_reply(text: str) -> bytes:
+    body = orjson.dumps({"choices": [{"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}]})
+    return b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body)
+
+
+def frame(number: int = 0, text: str = "Paris.", body: dict | None = None, **changes: object) -> ExchangeFrame:
+    reply = chat_reply(text).partition(b"\r\n\r\n")[2]
+    fields = {
+        "id": f"id-{number}",
+        "route": "chat",
+        "method": "POST",
+        "target": "/v1/chat/completions",
+        "headers": [(b"content-type", b"application/json")],
+        "body": orjson.dumps(body or {"model": "m", "messages": [{"role": "user", "content": "capital?"}]}),
+        "issued_at_s": 1.0,
+        "duration_s": 0.1,
+        "outcome": "ok",
+        "failure": "",
+        "status": 200,
+        "reply_headers": [(b"content-type", b"application/json")],
+        "reads": [(0.1, reply)],
+    }
+    return ExchangeFrame(**{**fields, **changes})  # type: ignore[arg-type]
+
+
+class Pipeline:
+    def __init__(self, shadow: Shadow, counts: Counts, rollout: str) -> None:
+        self.shadow = shadow
+        self.counts = counts
+        self.rollout = rollout
+
+    def totals(self) -> Totals:
+        totals = Totals()
+        totals.absorb("boot", self.counts.everything())
+        return totals
+
+    def resolved(self, arm: str = "candidate") -> dict[str, int]:
+        return {labels[3]: int(count) for labels, count in self.totals().items(PAIRS_RESOLVED) if labels[2] == arm}
+
+    def cells(self, check: str) -> dict[str, int]:
+        return {labels[3]: int(count) for labels, count in self.totals().items(CELLS) if labels[2] == check}
+
+
+@contextlib.asynccontextmanager
+async def pipeline(candidate: str, primary: str = "http://127.0.0.1:9", **sections: object) -> AsyncIterator[Pipeline]:
+    arm = {"name": "v2", "url": candidate, "timeout_s": 5, **sections.pop("arm", {})}  # type: ignore[dict-item]
+    config = build({"primary": {"url": primary}, "candidates": [arm], "embed": {"backend": "none"}, **sections})
+    counts, tasks = Counts(), Tasks()
+    shadow = build_shadow(config, None, counts, tasks, lambda *_: None)
+
+    async def sweep() -> None:
+        while True:
+            await asyncio.sleep(0.05)
+            shadow.sweep()
+
+    tasks.start("sweep", sweep())
+    try:
+        yield Pipeline(shadow, counts, config.rollout_id(config.candidates[0]))
+    finally:
+        shadow.close()
+        await tasks.close()
+
+
+async def test_equal_answers_make_cells_for_every_gate() -> None:
+    async with Upstream(chat_reply("Paris.")) as up, pipeline(up.url, up.url, control={"percent": 100}, gates={"ttft": {"reference_s": 1.0}}) as p:
+        for number in range(10):
+            p.shadow.receive(frame(number))
+        await until(lambda: p.resolved().get("ok") == 10)
+        assert p.resolved("control") == {"ok": 10}
+        assert p.totals().value(PAIRS_ISSUED, p.rollout, "chat", "candidate") == 10
+        assert p.cells("error") == {"both_ok": 10}
+        assert p.cells("similarity") == {"0.00": 10}
+        assert p.cells("ttft_tail") == {"both_ok": 10}
+        assert p.cells("aa_error") == {"both_ok": 10}
+        assert len(p.shadow.latest_pairs(3, None)) == 3
+
+
+FAULTS = {
+    "hang": "timeout",
+    "hang_mid_stream": "timeout",
+    "reset": "reset",
+    "close_mid_reply": "reset",
+    "garbage": "protocol_error",
+    "bad_chunk": "protocol_error",
+    "endless": "too_large",
+    "error_500": "http_error",
+    "error_in_stream": "stream_error",
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+async def test_each_fault_of_a_candidate_has_its_own_outcome(fault: str) -> None:
+    async with (
+        FaultyServer(fault) as server,
+        pipeline(server.url, arm={"timeout_s": 0.5 if fault.startswith("hang") else 10, "max_reply_bytes": 1_000_000}) as p,
+    ):
+        p.shadow.receive(frame())
+        await until(lambda: p.resolved(), within_s=10)
+        assert p.resolved() == {FAULTS[fault]: 1}
+        assert p.cells("error") == {"candidate_only": 1}
+        assert p.totals().value(STEP_FAILURES) == 0
+
+
+async def test_refused_connection_has_its_own_outcome() -> None:
+    async with pipeline(f"http://127.0.0.1:{closed_port()}") as p:
+        p.shadow.receive(frame())
+        await until(lambda: p.resolved())
+        assert p.resolved() == {"connect_failed": 1}
+
+
+async def test_slow_candidate_fills_its_queue_and_that_counts_against_it() -> None:
+    async with FaultyServer("hang") as server, pipeline(server.url, arm={"timeout_s": 0.5, "concurrency": 2, "queue": 3}) as p:
+        for number in range(10):
+            p.shadow.receive(frame(number))
+        await until(lambda: sum(p.resolved().values()) == 10)
+        assert set(p.resolved()) == {"timeout", "dropped_candidate"}
+        assert p.resolved()["dropped_candidate"] >= 5
+        assert p.cells("error") == {"candidate_only": 10}
+
+
+async def test_side_effects_are_counted_and_not_sent() -> None:
+    async with Upstream(chat_reply("x")) as up, pipeline(up.url) as p:
+        p.shadow.receive(frame(body={"previous_response_id": "r"}))
+        assert p.totals().value(NOT_MIRRORED, "stateful") == 1
+        assert up.requests == []
+
+
+async def test_pending_bound_drops_and_counts() -> None:
+    async with FaultyServer("hang") as server, pipeline(server.url, handover={"pending_exchanges": 3}) as p:
+        for number in range(5):
+            p.shadow.receive(frame(number))
+        assert p.totals().value(NOT_MIRRORED, "shadow_full") == 2
+
+
+async def test_our_own_failure_counts_against_nobody() -> None:
+    async with Upstream(chat_reply("x")) as up, pipeline(up.url) as p:
+
+        async def broken(*_: object) -> None:
+            raise RuntimeError("a bug of ours")
+
+        p.shadow._comparison = broken  # type: ignore[method-assign]
+        p.shadow.receive(frame())
+        await until(lambda: p.resolved())
+        assert p.resolved() == {"dropped_local": 1}
+        assert p.cells("error") == {}
+        assert p.totals().value(STEP_FAILURES, "compare") == 1
+
+
+def test_ledger_publishes_in_the_order_of_issue() -> None:
+    ledger, published = Ledger(), []
+    entries = [ledger.open() for _ in range(6)]
+    order = list(range(6))
+    random.Random(1).shuffle(order)
+    for number in order:
+        ledger.resolve(entries[number], lambda number=number: published.append(number))
+        assert published == list(range(len(published)))
+    assert published == list(range(6))
+    assert len(ledger) == 0
+
+
+async def test_ttft_reference_is_measured_then_frozen_and_those_pairs_do_not_count() -> None:
+    async with Upstream(chat_reply("Paris.")) as up, pipeline(up.url, gates={"ttft": {"calibration_pairs": 20}}) as p:
+        for number in range(30):
+            p.shadow.receive(frame(number))
+            await until(lambda number=number: sum(p.resolved().values()) == number + 1)
+        assert sum(p.cells("ttft_tail").values()) == 10
