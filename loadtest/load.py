@@ -10,8 +10,9 @@ import time
 import uvloop
 
 BODY = b'{"model":"m","messages":[{"role":"user","content":"' + b"y" * 950 + b'"}]}'
-REQUEST = (
-    b"POST /v1/chat/completions HTTP/1.1\r\nhost: load\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b" % (len(BODY), BODY)
+REQUEST = b"POST /v1/chat/completions HTTP/1.1\r\nhost: load\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b" % (
+    len(BODY),
+    BODY,
 )
 
 

@@ -172,7 +172,9 @@ def show(peers: list[Peer], chosen: argparse.Namespace) -> None:
         )
     console = Console()
     console.print(table)
-    console.print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}; mirrored rows against the mirrored plain row")
+    console.print(
+        f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}; mirrored rows against the mirrored plain row"
+    )
 
 
 if __name__ == "__main__":

@@ -395,6 +395,15 @@ class Config(Section):
     limits: Limits = Limits()
     log: Log = Log()
 
+    @model_validator(mode="after")
+    def _some_gate(self) -> Config:
+        gates = self.gates
+        if not (gates.error.enabled or gates.ttft.enabled or (gates.similarity.enabled and self.embed.backend != "none")):
+            raise ValueError(
+                "has no gate that guards, so every candidate would be promoted; enable error, ttft, or similarity with an embedder"
+            )
+        return self
+
     @field_validator("candidates")
     @classmethod
     def _distinct(cls, value: tuple[Candidate, ...]) -> tuple[Candidate, ...]:

@@ -46,7 +46,9 @@ PAIRS_ISSUED = Metric(
 PAIRS_RESOLVED = Metric(
     "shadowproxy_pairs_resolved_total", ("rollout", "route", "arm", "outcome"), "Copies whose end is known, by outcome."
 )
-PAIRS_PENDING = Metric("shadowproxy_pairs_pending", ("rollout", "candidate"), "Issued pairs whose end is not counted yet.", "gauge")
+PAIRS_PENDING = Metric(
+    "shadowproxy_pairs_pending", ("rollout", "candidate", "route"), "Issued pairs whose end is not counted yet.", "gauge"
+)
 CELLS = Metric(
     "shadowproxy_cells_total",
     ("rollout", "route", "check", "cell"),

@@ -54,13 +54,16 @@ class Judge:
         return tuple(watch.document for watch in self._watches.values() if watch.document is not None)
 
     def _evidence(self, rollout: str, watch: _Watch, now: float) -> Evidence:
-        total = self._issued(rollout)
+        issued = self._issued(rollout)
+        lost = self._lost(rollout, watch.candidate.name, issued)
+        total = sum(issued.values())
         if total and watch.first_pair_at is None:
             watch.first_pair_at = now
         return Evidence(
             cells=self._cells(rollout),
             issued=total,
-            unresolved=self._lost(rollout, watch, total),
+            unresolved=sum(lost.values()),
+            unresolved_by_route=lost,
             age_s=now - watch.first_pair_at if watch.first_pair_at is not None else 0.0,
             pairs_per_s=_rate(watch.issued_at, now, total),
             has_control=self._has_control,
@@ -71,18 +74,22 @@ class Judge:
             CellKey(route, check, cell): int(count) for (owner, route, check, cell), count in self._totals.items(CELLS) if owner == rollout
         }
 
-    def _issued(self, rollout: str) -> int:
-        return sum(int(count) for (owner, _, arm), count in self._totals.items(PAIRS_ISSUED) if owner == rollout and arm == "candidate")
+    def _issued(self, rollout: str) -> dict[str, int]:
+        """Candidate pairs issued, by route."""
+        return {
+            route: int(count) for (owner, route, arm), count in self._totals.items(PAIRS_ISSUED) if owner == rollout and arm == "candidate"
+        }
 
-    def _lost(self, rollout: str, watch: _Watch, issued: int) -> int:
-        """Pairs lost on our side: dropped by us, or issued by a shadow process that did not live to resolve them."""
-        resolved = dropped = 0
-        for (owner, _, arm, outcome), count in self._totals.items(PAIRS_RESOLVED):
-            if owner == rollout and arm == "candidate":
-                resolved += int(count)
-                dropped += int(count) if outcome == Outcome.DROPPED_LOCAL else 0
-        pending = int(self._totals.value(PAIRS_PENDING, rollout, watch.candidate.name))
-        return dropped + max(issued - resolved - pending, 0)
+    def _lost(self, rollout: str, candidate: str, issued: Mapping[str, int]) -> dict[str, int]:
+        """Pairs lost on our side, by route: dropped by us, or issued by a shadow process that did not live to resolve them."""
+        lost = dict(issued)
+        for (owner, route, arm, outcome), count in self._totals.items(PAIRS_RESOLVED):
+            if owner == rollout and arm == "candidate" and outcome != Outcome.DROPPED_LOCAL:
+                lost[route] = lost.get(route, 0) - int(count)
+        for (owner, name, route), count in self._totals.items(PAIRS_PENDING):
+            if owner == rollout and name == candidate:
+                lost[route] = lost.get(route, 0) - int(count)
+        return {route: count for route, count in lost.items() if count > 0}
 
 
 def rules_of(config: Config) -> Rules:

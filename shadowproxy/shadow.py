@@ -42,7 +42,7 @@ from shadowproxy.exchange import CONTROL, Answer, Comparison, Exchange, Outcome
 from shadowproxy.handover.frames import ExchangeFrame
 from shadowproxy.mirror.admission import ArmShare, arms_for, refusal_of
 from shadowproxy.mirror.dispatch import ArmDispatch
-from shadowproxy.tasks import Tasks, guard
+from shadowproxy.tasks import Guard, Tasks
 from shadowproxy.verdict.cells import TtftThreshold, observe
 from shadowproxy.wire.reading import UNDECODABLE, outcome_of, read_answer
 from shadowproxy.wire.transfer import can_decode
@@ -74,30 +74,33 @@ class Rollout:
 class _Entry:
     """One issued pair in a rollout's ledger. ``publish`` is set when it is resolved."""
 
+    route: str
     publish: Callable[[], None] | None = None
 
 
 class Ledger:
     """Issued pairs of one rollout, oldest first; published in that order."""
 
-    __slots__ = ("_entries",)
+    __slots__ = ("_entries", "pending")
 
     def __init__(self) -> None:
         self._entries: deque[_Entry] = deque()
+        self.pending: dict[str, int] = {}
 
     def __len__(self) -> int:
         return len(self._entries)
 
-    def open(self) -> _Entry:
-        entry = _Entry()
+    def open(self, route: str) -> _Entry:
+        entry = _Entry(route)
         self._entries.append(entry)
+        self.pending[route] = self.pending.get(route, 0) + 1
         return entry
 
     def resolve(self, entry: _Entry, publish: Callable[[], None]) -> None:
         """The pair's end is known. Publish it and every resolved one directly behind, unless an older one is still open."""
         entry.publish = publish
         while self._entries and (ready := self._entries[0].publish) is not None:
-            self._entries.popleft()
+            self.pending[self._entries.popleft().route] -= 1
             ready()
 
 
@@ -179,6 +182,7 @@ class Shadow:
         self._tasks = tasks
         self._pending_bound = pending_bound
         self._chance = chance
+        self._guard = Guard(lambda step: counts.add(STEP_FAILURES, step))
         self._pending = 0
         self._ledgers = {rollout.id: Ledger() for rollout in rollouts}
         self._pairs: deque[dict[str, object]] = deque(maxlen=pairs_kept)
@@ -188,7 +192,7 @@ class Shadow:
     def receive(self, frame: ExchangeFrame) -> None:
         """Take a finished primary exchange from the hand-over. Never raises."""
         self._counts.add(RECEIVED)
-        with guard("admission", self._step_failed):
+        with self._guard("admission"):
             reason = self._admit(frame)
             if reason:
                 self._counts.add(NOT_MIRRORED, reason)
@@ -213,7 +217,7 @@ class Shadow:
         entries = {}
         for candidate in candidates:
             rollout = self._rollouts[candidate].id
-            entries[candidate] = self._ledgers[rollout].open()
+            entries[candidate] = self._ledgers[rollout].open(primary.route)
             self._counts.add(PAIRS_ISSUED, rollout, primary.route, "candidate")
             if CONTROL in arms:
                 self._counts.add(PAIRS_ISSUED, rollout, primary.route, "control")
@@ -234,7 +238,7 @@ class Shadow:
         """Read, compare and count one request's arms. What fails here is our loss, not the candidate's."""
         done = False
         try:
-            with guard("compare", self._step_failed):
+            with self._guard("compare"):
                 await self._compare(ticket)
                 done = True
         finally:
@@ -256,7 +260,7 @@ class Shadow:
     async def _comparison(self, primary: _Read, other: _Read) -> Comparison:
         vectors = None
         if self._embedding is not None:
-            texts = texts_to_embed(primary.exchange, primary.answer, other.exchange, other.answer)
+            texts = texts_to_embed(primary.answer, other.answer)
             if texts is not None:
                 first, second = await self._embedding.vectors(texts)
                 vectors = (first, second)
@@ -303,7 +307,7 @@ class Shadow:
                 self._counts.add(metric, rollout, route, arm, "+Inf")
 
     def _publish(self, rollout: str, route: str, primary: Outcome, candidate: Comparison, control: Comparison | None) -> None:
-        with guard("cells", self._step_failed):
+        with self._guard("cells"):
             self._counts.add(PAIRS_RESOLVED, rollout, route, "candidate", candidate.outcome.value)
             if control is not None:
                 self._counts.add(PAIRS_RESOLVED, rollout, route, "control", control.outcome.value)
@@ -333,13 +337,14 @@ class Shadow:
         """Expire overdue copies. Called a few times a second."""
         now = time.monotonic()
         for arm in self._arms.values():
-            with guard("mirror sweep", self._step_failed):
+            with self._guard("mirror sweep"):
                 arm.sweep(now)
 
     def report(self) -> None:
         """Write gauges into the counts."""
         for candidate, rollout in self._rollouts.items():
-            self._counts.set(PAIRS_PENDING, rollout.id, candidate, to=len(self._ledgers[rollout.id]))
+            for route, count in self._ledgers[rollout.id].pending.items():
+                self._counts.set(PAIRS_PENDING, rollout.id, candidate, route, to=count)
 
     def freeze_reference(self, rollout: str, route: str, seconds: float) -> None:
         self._references.freeze(rollout, route, seconds)
@@ -360,9 +365,6 @@ class Shadow:
         """Stop asking. Copies on the way are counted as lost on our side."""
         for arm in self._arms.values():
             arm.close()
-
-    def _step_failed(self, step: str) -> None:
-        self._counts.add(STEP_FAILURES, step)
 
 
 def _read(exchange: Exchange) -> _Read:

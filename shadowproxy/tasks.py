@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -40,14 +41,27 @@ class Tasks:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-@contextmanager
-def guard(step: str, on_failure: Callable[[str], None]) -> Iterator[None]:
-    """Keep a failing observer step from reaching anything else: it is logged by name and counted through ``on_failure(step)``.
+#: A step that fails for every exchange is counted each time, but tells its story only so often.
+_STORY_EVERY_S = 30.0
 
-    Cancellation passes through.
+
+class Guard:
+    """Keeps failing observer steps from reaching anything else: ``with guard("compare"): ...``.
+
+    A failure is counted through ``on_failure(step)`` and logged by name. Cancellation passes through.
     """
-    try:
-        yield
-    except Exception:  # noqa: BLE001 - this is the one place where an observer's crash must end
-        _log.exception("step %s failed", step)
-        on_failure(step)
+
+    def __init__(self, on_failure: Callable[[str], None]) -> None:
+        self._on_failure = on_failure
+        self._told_at: dict[str, float] = {}
+
+    @contextmanager
+    def __call__(self, step: str) -> Iterator[None]:
+        try:
+            yield
+        except Exception as exc:  # noqa: BLE001 - this is the one place where an observer's crash must end
+            now = time.monotonic()
+            if now - self._told_at.get(step, -_STORY_EVERY_S) >= _STORY_EVERY_S:
+                self._told_at[step] = now
+                _log.error("step %s failed", step, exc_info=exc)
+            self._on_failure(step)

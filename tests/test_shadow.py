@@ -85,7 +85,10 @@ async def pipeline(candidate: str, primary: str = "http://127.0.0.1:9", **sectio
 
 
 async def test_equal_answers_make_cells_for_every_gate() -> None:
-    async with Upstream(chat_reply("Paris.")) as up, pipeline(up.url, up.url, control={"percent": 100}, gates={"ttft": {"reference_s": 1.0}}) as p:
+    async with (
+        Upstream(chat_reply("Paris.")) as up,
+        pipeline(up.url, up.url, control={"percent": 100}, gates={"ttft": {"reference_s": 1.0}}) as p,
+    ):
         for number in range(10):
             p.shadow.receive(frame(number))
         await until(lambda: p.resolved().get("ok") == 10)
@@ -171,7 +174,7 @@ async def test_our_own_failure_counts_against_nobody() -> None:
 
 def test_ledger_publishes_in_the_order_of_issue() -> None:
     ledger, published = Ledger(), []
-    entries = [ledger.open() for _ in range(6)]
+    entries = [ledger.open("chat") for _ in range(6)]
     order = list(range(6))
     random.Random(1).shuffle(order)
     for number in order:
@@ -179,6 +182,7 @@ def test_ledger_publishes_in_the_order_of_issue() -> None:
         assert published == list(range(len(published)))
     assert published == list(range(6))
     assert len(ledger) == 0
+    assert ledger.pending == {"chat": 0}
 
 
 async def test_ttft_reference_is_measured_then_frozen_and_those_pairs_do_not_count() -> None:

@@ -1,0 +1,1 @@
+"""The admin surface: what the supervisor shows of itself over HTTP. Starts in ``app``."""

@@ -30,7 +30,7 @@ from shadowproxy.gateway.heads import RequestHead
 from shadowproxy.gateway.listener import ClientConnection
 from shadowproxy.gateway.tee import Mirroring, Routes, Tee
 from shadowproxy.handover.socket import HandoverWriter
-from shadowproxy.tasks import Tasks, guard
+from shadowproxy.tasks import Guard, Tasks
 from shadowproxy.upstream.endpoint import endpoint_of
 from shadowproxy.upstream.pool import Pool, Timing
 from shadowproxy.wire.reading import route_of
@@ -68,6 +68,7 @@ class Gateway:
         self._not_mirrored: dict[str, int] = {}
         self._failures: dict[str, int] = {}
         self._step_failures: dict[str, int] = {}
+        self._guard = Guard(self._step_failed)
         self.bad_requests: dict[str, int] = {}
         self.retried = 0
         self.bytes_in = 0
@@ -89,7 +90,7 @@ class Gateway:
         while True:
             await asyncio.sleep(_SWEEP_S)
             now = time.monotonic()
-            with guard("sweep", self._step_failed):
+            with self._guard("sweep"):
                 self._mirroring.look_at_kill_switch()
                 self.pool.sweep(now)
                 for client in tuple(self._clients):
@@ -135,7 +136,7 @@ class Gateway:
         key = (forward.route, f"{forward.status // 100}xx")
         self._requests[key] = self._requests.get(key, 0) + 1
         if tee is not None:
-            with guard("tee", self._step_failed):
+            with self._guard("tee"):
                 self._skip(tee.refusal or self._handover.offer(tee.frame(outcome, failure)))
 
     def exchange_abandoned(self, forward: Forward) -> None:

@@ -62,9 +62,7 @@ async def test_broken_request_is_answered_and_the_connection_closed(name: str) -
 
 async def test_smuggled_second_request_is_never_forwarded() -> None:
     """The classical TE.CL attack: a front end that believes Content-Length would forward the tail as the next client's request."""
-    attack = (
-        b"POST / HTTP/1.1\r\nhost: t\r\ncontent-length: 6\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\nGET /admin HTTP/1.1\r\nhost: t\r\n\r\n"
-    )
+    attack = b"POST / HTTP/1.1\r\nhost: t\r\ncontent-length: 6\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\nGET /admin HTTP/1.1\r\nhost: t\r\n\r\n"
     async with Upstream() as upstream, bench(upstream.url) as b:
         client = await b.client()
         client.send(attack)

@@ -1,0 +1,195 @@
+"""The admin surface over HTTP: health, metrics, counts, verdicts, latest pairs, and a page for people.
+
+The supervisor hosts it, on its own port or Unix socket; nothing of it is on the client's path. It asks an
+:class:`~shadowproxy.admin.state.AdminState` and keeps nothing. Everything is read-only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+
+from aiohttp import web
+
+from shadowproxy.admin import access, metrics
+from shadowproxy.admin.access import Access
+from shadowproxy.admin.page import Page
+from shadowproxy.admin.redaction import redact_document
+from shadowproxy.admin.replies import bad_request, document, error, error_body
+from shadowproxy.admin.state import AdminState, Document, Health
+from shadowproxy.counts import METRICS
+from shadowproxy.errors import ShadowproxyError, StartError
+from shadowproxy.sockets import address_of, bind
+
+__all__ = ["ENDPOINTS", "AdminState", "Health", "Surface", "build", "serve"]
+
+#: Path → one line of documentation. Shown to whoever asks for something else.
+ENDPOINTS: Mapping[str, str] = MappingProxyType(
+    {
+        "/": "a page for people: health, verdicts, what was not mirrored, latest pairs",
+        "/healthz": "200 while the process works, else 503; needs no token",
+        "/readyz": "200 while clients may be sent here, else 503 with the reasons; needs no token",
+        "/metrics": "Prometheus text, or OpenMetrics where Accept asks for it",
+        "/counts": "the counts behind /metrics as JSON",
+        "/verdict": "verdicts of all rollouts; ?rollout=NAME_OR_ID for the document of one",
+        "/pairs": "latest pairs side by side, redacted; ?limit=1..1000 ?rollout=NAME_OR_ID ?redact=false",
+    }
+)
+
+#: Pairs in one reply. A pair may carry 100 kB of text, and all of it is searched for what must not be shown.
+_MOST_PAIRS = 1000
+
+#: At the end, how long replies on their way may take.
+_SHUTDOWN_S = 2.0
+
+_HAS_TOKEN = web.AppKey("has_token", bool)
+
+
+def build(state: AdminState, token: str | None) -> web.Application:
+    """The application. With a ``token`` every path but the probes asks for it; without one only known hosts are answered."""
+    page = Page.load()
+    rule = Access(token, page.reply)
+    app = web.Application(middlewares=[access.speak_json(ENDPOINTS), rule.middleware()])
+    app[_HAS_TOKEN] = token is not None
+    app.on_response_prepare.append(access.harden)
+    handlers = _Handlers(state, rule, page)
+    app.add_routes(
+        [
+            web.get("/", handlers.page),
+            web.get("/healthz", handlers.healthz),
+            web.get("/readyz", handlers.readyz),
+            web.get("/metrics", handlers.metrics),
+            web.get("/counts", handlers.counts),
+            web.get("/verdict", handlers.verdict),
+            web.get("/pairs", handlers.pairs),
+        ]
+    )
+    return app
+
+
+class Surface:
+    """A served application. ``address`` is where: ``host:port`` or ``unix:/path``."""
+
+    def __init__(self, runner: web.AppRunner, address: str, own_file: Path | None) -> None:
+        self._runner = runner
+        self._own_file = own_file
+        self.address = address
+
+    def __repr__(self) -> str:
+        return f"<Surface {self.address}>"
+
+    async def close(self) -> None:
+        """Stop listening, let replies on their way end, leave no socket file that we made."""
+        await self._runner.cleanup()
+        if self._own_file is not None:
+            self._own_file.unlink(missing_ok=True)
+
+
+async def serve(app: web.Application, listen: str | socket.socket) -> Surface:
+    """Serve ``app`` (from :func:`build`) at ``host:port``, at ``unix:/path``, or on a listening socket, which is then ours to close.
+
+    Raises :class:`StartError` where that address is taken, and where it is open to others while the surface has no token.
+    """
+    sock = bind(listen, 1)[0] if isinstance(listen, str) else listen
+    address = address_of(sock)
+    if not app[_HAS_TOKEN] and not access.is_local(sock.getsockname()):
+        sock.close()
+        raise StartError(f"the admin surface on {address} would be open to everyone; set admin.token, or listen on 127.0.0.1")
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN_S)
+    await runner.setup()
+    await web.SockSite(runner, sock).start()
+    is_own_file = isinstance(listen, str) and listen.startswith("unix:")
+    return Surface(runner, address, Path(address.removeprefix("unix:")) if is_own_file else None)
+
+
+class _Handlers:
+    """One method per endpoint."""
+
+    def __init__(self, state: AdminState, rule: Access, page: Page) -> None:
+        self._state = state
+        self._rule = rule
+        self._page = page
+        self._registry = metrics.registry(state)
+
+    async def page(self, _: web.Request) -> web.Response:
+        return self._page.reply()
+
+    async def healthz(self, _: web.Request) -> web.Response:
+        health = self._state.health()
+        return document({"alive": health.alive}, 200 if health.alive else 503)
+
+    async def readyz(self, _: web.Request) -> web.Response:
+        health = self._state.health()
+        return document({"ready": health.ready, "reasons": health.reasons}, 200 if health.ready else 503)
+
+    async def metrics(self, request: web.Request) -> web.Response:
+        body, content_type = metrics.exposition(self._registry, request.headers.get("accept", ""))
+        return web.Response(body=body, headers={"content-type": content_type})
+
+    async def counts(self, _: web.Request) -> web.Response:
+        return document({metric.name: _series(metric.labels, self._state.totals.items(metric)) for metric in METRICS})
+
+    async def verdict(self, request: web.Request) -> web.Response:
+        asked = _parameters(request, "rollout").get("rollout")
+        documents = self._state.verdicts()
+        if asked is not None:
+            return document(_one(documents, asked))
+        single = {"state": documents[0]["state"]} if len(documents) == 1 else {}
+        return document({**single, "verdicts": documents})
+
+    async def pairs(self, request: web.Request) -> web.Response:
+        parameters = _parameters(request, "limit", "rollout", "redact")
+        limit, is_redacted = _limit(parameters.get("limit", "20")), _is_redacted(parameters.get("redact", "true"))
+        if not is_redacted and not self._rule.may_see_raw(request):
+            return error(403, "raw text is shown on loopback or with a token only", "leave redact=false out, or set admin.token")
+        asked = parameters.get("rollout")
+        rollout = str(_one(self._state.verdicts(), asked)["rollout"]) if asked is not None else None
+        try:
+            pairs = await self._state.pairs(limit, rollout)
+        except ShadowproxyError as exc:
+            return error(503, str(exc), "try again; traffic is not affected")
+        # In a thread: hundreds of long texts take a while, and this loop also collects the counts.
+        shown = await asyncio.to_thread(lambda: [redact_document(pair) for pair in pairs]) if is_redacted else pairs
+        return document({"redacted": is_redacted, "pairs": shown})
+
+
+def _series(labels: tuple[str, ...], samples: metrics.Samples) -> list[dict[str, object]]:
+    return [{"labels": dict(zip(labels, values, strict=False)), "value": value} for values, value in samples]
+
+
+def _one(documents: Sequence[Document], asked: str) -> Document:
+    """The document of the rollout with this id, or of the candidate with this name. Raises 404 with the known names."""
+    found = next((each for each in documents if asked in (each["rollout"], each["candidate"])), None)
+    if found is None:
+        known = [{"candidate": each["candidate"], "rollout": each["rollout"]} for each in documents]
+        body = error_body(f"there is no rollout {asked!r}", "ask for a candidate's name or a rollout id", known=known)
+        raise web.HTTPNotFound(body=body, content_type="application/json")
+    return found
+
+
+# --- query parameters ---------------------------------------------------------------------------------------------------
+
+
+def _parameters(request: web.Request, *known: str) -> dict[str, str]:
+    """The query as a mapping. A parameter that nobody knows is refused: ``redact`` misspelt must not go unnoticed."""
+    for name in request.query:
+        if name not in known:
+            raise bad_request(f"{name} is not a parameter of {request.path}", f"known here: {', '.join(known)}")
+        if len(request.query.getall(name)) > 1:
+            raise bad_request(f"{name} is given more than once", "give it once")
+    return dict(request.query)
+
+
+def _limit(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and len(text) <= 9 and 1 <= int(text) <= _MOST_PAIRS):
+        raise bad_request(f"limit: {text!r} is not within 1..{_MOST_PAIRS}", "give a whole number")
+    return int(text)
+
+
+def _is_redacted(text: str) -> bool:
+    if text not in ("true", "false"):
+        raise bad_request(f"redact: {text!r} is not true or false", "write redact=true or redact=false")
+    return text == "true"

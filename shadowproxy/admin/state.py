@@ -1,0 +1,43 @@
+"""What the admin surface shows, and whom it asks for it. The supervisor implements :class:`AdminState`; ``app`` only reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from shadowproxy.counts import Totals
+
+#: A JSON-able document: a verdict (``verdict.document`` builds it) or a pair (``shadow`` builds it).
+Document = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """``alive``: the process works and must not be restarted. ``ready``: clients may be sent here.
+
+    ``reasons`` says in words what is missing; a note may stand there while ``ready``.
+    """
+
+    alive: bool
+    ready: bool
+    reasons: tuple[str, ...] = ()
+
+
+class AdminState(Protocol):
+    """Everything the surface needs from the process that hosts it."""
+
+    @property
+    def totals(self) -> Totals:
+        """Counts of all processes, summed."""
+
+    def health(self) -> Health: ...
+
+    def verdicts(self) -> tuple[Mapping[str, object], ...]:
+        """The present verdict documents, one per rollout."""
+
+    async def pairs(self, limit: int, rollout: str | None) -> tuple[Mapping[str, object], ...]:
+        """The latest pairs, newest first, of one rollout id or of all. Texts are raw.
+
+        Raises :class:`~shadowproxy.errors.ShadowproxyError` where the shadow process does not answer in time.
+        """

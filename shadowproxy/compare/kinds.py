@@ -1,0 +1,38 @@
+"""Every kind of divergence, with its line of documentation, and the only way to make one. PURE."""
+
+from __future__ import annotations
+
+from shadowproxy.exchange import Divergence, Severity
+
+KINDS: dict[str, str] = {
+    "outcome.failure": "One arm failed and the other did not: critical where the primary answered, minor where only the primary failed.",
+    "outcome.failure_kind": "Both arms failed, in different ways.",
+    "outcome.status": "The HTTP status codes differ: major where one is an error and the other is not.",
+    "outcome.error": "Both arms reported an error, with different texts.",
+    "outcome.choices": "The number of choices (n) differs.",
+    "outcome.finish_reason": "The model ended for another reason: major where one answer was cut by length or by a filter.",
+    "text.empty": "One arm answered with content, the other without.",
+    "text.format": "The same words in another form: case, white space or markdown.",
+    "text.length": "One answer is at least twice as long as the other, and the longer one has at least 200 characters.",
+    "latency.ttft": "One arm took at least twice as long to its first content, and 0.1 s longer.",
+    "latency.itl": "One arm's mean gap between content chunks is at least twice the other's, and 0.02 s longer.",
+    "latency.duration": "One arm took at least twice as long to its last byte, and 0.1 s longer.",
+}
+
+#: Characters shown of each side: a line in a terminal or a table cell. A divergence is a pointer to the pair, not a copy of it.
+SHOWN_CHARACTERS = 200
+
+
+def divergence(kind: str, severity: Severity, primary: str, other: str) -> Divergence:
+    """A divergence of a known kind, both sides cut to one short line. An unknown kind is a ``KeyError``: a bug of ours."""
+    if kind not in KINDS:
+        raise KeyError(kind)
+    return Divergence(kind, severity, shown(primary), shown(other))
+
+
+def shown(text: str) -> str:
+    """``text`` on one line, at most ``SHOWN_CHARACTERS`` long, without control characters: a model's answer must not steer a terminal."""
+    start = text[: SHOWN_CHARACTERS * 4]
+    line = " ".join("".join(sign if sign.isprintable() else " " for sign in start).split())
+    is_cut = len(line) > SHOWN_CHARACTERS or len(text) > len(start)
+    return line[: SHOWN_CHARACTERS - 1] + "…" if is_cut else line

@@ -1,0 +1,67 @@
+"""How two exchanges ended: failures, status codes, error texts, finish reasons. PURE."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from shadowproxy.compare.kinds import divergence
+from shadowproxy.exchange import Answer, Divergence, Exchange, Outcome, Severity
+
+#: Finish reasons (OpenAI's and Anthropic's words) of an answer that something other than the model ended: the client got less.
+CUT_REASONS = frozenset({"length", "max_tokens", "content_filter", "refusal"})
+
+
+def outcome_divergences(
+    primary: Exchange, primary_answer: Answer | None, other: Exchange, other_answer: Answer | None
+) -> Iterator[Divergence]:
+    """What differs in how the exchanges ended."""
+    yield from _failures(primary, other)
+    yield from _statuses(primary, other)
+    if primary_answer is None or other_answer is None:
+        return
+    yield from _errors(primary_answer, other_answer)
+    if primary.outcome is Outcome.OK and other.outcome is Outcome.OK:
+        yield from _endings(primary_answer, other_answer)
+
+
+def _failures(primary: Exchange, other: Exchange) -> Iterator[Divergence]:
+    if primary.outcome is other.outcome:
+        return
+    if primary.outcome.is_failure and other.outcome.is_failure:
+        yield divergence("outcome.failure_kind", Severity.MINOR, _ending(primary), _ending(other))
+    else:
+        # A primary that failed alone is a finding about the primary. It must not look like a critical one about the other arm.
+        severity = Severity.CRITICAL if other.outcome.is_failure else Severity.MINOR
+        yield divergence("outcome.failure", severity, _ending(primary), _ending(other))
+
+
+def _ending(exchange: Exchange) -> str:
+    return f"{exchange.outcome}: {exchange.failure}" if exchange.failure else str(exchange.outcome)
+
+
+def _statuses(primary: Exchange, other: Exchange) -> Iterator[Divergence]:
+    if primary.reply is None or other.reply is None or primary.reply.status == other.reply.status:
+        return
+    is_one_error = (primary.reply.status >= 400) is not (other.reply.status >= 400)
+    severity = Severity.MAJOR if is_one_error else Severity.MINOR
+    yield divergence("outcome.status", severity, str(primary.reply.status), str(other.reply.status))
+
+
+def _errors(primary: Answer, other: Answer) -> Iterator[Divergence]:
+    if primary.error is not None and other.error is not None and primary.error.message != other.error.message:
+        yield divergence("outcome.error", Severity.INFO, primary.error.message, other.error.message)
+
+
+def _endings(primary: Answer, other: Answer) -> Iterator[Divergence]:
+    if len(primary.choices) != len(other.choices):
+        yield divergence("outcome.choices", Severity.MAJOR, str(len(primary.choices)), str(len(other.choices)))
+    reasons, others = _reasons(primary), _reasons(other)
+    if reasons != others:
+        is_one_cut = CUT_REASONS.isdisjoint(reasons) is not CUT_REASONS.isdisjoint(others)
+        severity = Severity.MAJOR if is_one_cut else Severity.MINOR
+        yield divergence("outcome.finish_reason", severity, ", ".join(reasons), ", ".join(others))
+
+
+def _reasons(answer: Answer) -> list[str]:
+    """Distinct finish reasons: a different number of choices is a divergence of its own."""
+    return sorted({choice.finish_reason or "none" for choice in answer.choices})

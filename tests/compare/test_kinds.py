@@ -1,0 +1,35 @@
+"""The table of kinds is complete: nothing is reported that it does not explain, and it explains nothing that is never reported."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+import shadowproxy.compare
+from shadowproxy.compare.kinds import KINDS, divergence
+from shadowproxy.exchange import Severity
+
+
+def test_every_kind_in_the_code_is_in_the_table_and_back() -> None:
+    folder = Path(shadowproxy.compare.__file__).parent
+    named = {
+        kind
+        for path in folder.glob("*.py")
+        if path.name != "kinds.py"
+        for kind in re.findall(r'"((?:outcome|text|latency)\.[a-z_]+)"', path.read_text(encoding="utf-8"))
+    }
+    assert named == set(KINDS)
+
+
+def test_every_kind_has_one_line_of_documentation() -> None:
+    for kind, line in KINDS.items():
+        assert re.fullmatch(r"[a-z]+\.[a-z_]+", kind)
+        assert line.endswith(".")
+        assert "\n" not in line
+
+
+def test_a_kind_outside_the_table_cannot_be_reported() -> None:
+    with pytest.raises(KeyError):
+        divergence("text.mood", Severity.INFO, "", "")

@@ -1,0 +1,28 @@
+"""Which backend the configuration gets."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+from shadowproxy.config import Embed
+from shadowproxy.embed.loading import load
+
+
+def test_none_is_no_embedder() -> None:
+    assert load(Embed(backend="none")) is None
+
+
+def test_default_is_the_packaged_model() -> None:
+    embedder = load(Embed())
+    assert embedder is not None
+    assert embedder.name == "onnx:all-MiniLM-L6-v2-int8"
+
+
+def test_process_without_embeddings_does_not_carry_the_runtime() -> None:
+    code = (
+        "import sys; from shadowproxy.config import Embed; from shadowproxy.embed.loading import load; "
+        "load(Embed(backend='none')); print('onnxruntime' in sys.modules or 'tokenizers' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.strip() == "False"
