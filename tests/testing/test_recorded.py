@@ -105,14 +105,19 @@ async def test_stream_on_the_wire_is_events_that_end_in_done(recordings: Recordi
 
 
 async def test_pieces_are_sent_one_by_one_as_time_passes() -> None:
-    """The gap before the second piece is far above any test's patience: the first must arrive alone."""
+    """The gap before the second piece is beyond any test's patience: the first must arrive alone, and the client may leave meanwhile."""
     draw = Draw((Piece(0.0, "first"), Piece(3600.0, "second")), "stop", 1, 2)
     prompt = load().prompts[0]
     only = Recordings((prompt,), {(prompt.id, "primary"): (draw,)}, {})
-    async with RecordedLLM(Behaviour(), recordings=only) as llm, RawClient(int(llm.url.rpartition(":")[2])) as client:
-        client.send(asking(prompt.user, stream=True))
-        assert b"second" not in (await client.read_until(b"first")).data
-    # The client has left: the stream must not go on for an hour.
+    async with RecordedLLM(Behaviour(), recordings=only) as llm:
+        port = int(llm.url.rpartition(":")[2])
+        async with RawClient(port) as client:
+            client.send(asking(prompt.user, stream=True))
+            received = await client.read_until(b"first")
+            await ask(port, request("GET", "Connection: close", target="/health"))  # time enough to send the second, were it due
+            assert b"second" not in received.data
+            assert (llm.count, llm.finished, llm.aborted) == (1, 0, 0)
+        await until(lambda: llm.aborted == 1)
 
 
 async def test_client_that_leaves_is_counted_as_aborted() -> None:
