@@ -21,7 +21,7 @@ import uvloop
 
 from shadowproxy.admin import app as admin
 from shadowproxy.child import Leash, Spec, run
-from shadowproxy.config import Arm, Auth, Candidate, Config, build
+from shadowproxy.config import Auth, Candidate, Config, Embed, build
 from shadowproxy.control import Message, PairsReply, PairsRequest, Reference
 from shadowproxy.counts import STEP_FAILURES, Counts
 from shadowproxy.embed.loading import load as load_embedder
@@ -140,13 +140,11 @@ async def run_shadow(spec: Spec) -> None:
     tasks = Tasks()
     counts = Counts()
     leash = Leash("shadow", spec, counts, tasks)
-    embedder = load_embedder(config.embed)
-    embedding = EmbeddingService(embedder, batch=config.embed.batch, cache_entries=config.embed.cache_entries) if embedder else None
-    if embedding is not None:
-        await embedding.start()
-    shadow = build_shadow(config, embedding, counts, tasks, lambda *frozen: leash.send(Reference(*frozen)))
+    shadow = build_shadow(config, counts, tasks, lambda *frozen: leash.send(Reference(*frozen)))
     server = await listen_handover(spec.handover_path, shadow.receive, lambda: counts.add(STEP_FAILURES, "hand-over"))
     tasks.start("sweep", _sweep_forever(shadow))
+    embedding = await _start_embedding(config.embed)
+    shadow.start(embedding)
 
     def answer(message: Message) -> None:
         match message:
@@ -167,6 +165,15 @@ async def run_shadow(spec: Spec) -> None:
     await tasks.close()
 
 
+async def _start_embedding(section: Embed) -> EmbeddingService | None:
+    embedder = await asyncio.to_thread(load_embedder, section)
+    if embedder is None:
+        return None
+    service = EmbeddingService(embedder, batch=section.batch, cache_entries=section.cache_entries)
+    await service.start()
+    return service
+
+
 async def _sweep_forever(shadow: Shadow) -> None:
     while True:
         await asyncio.sleep(_SWEEP_S)
@@ -175,7 +182,6 @@ async def _sweep_forever(shadow: Shadow) -> None:
 
 def build_shadow(
     config: Config,
-    embedding: EmbeddingService | None,
     counts: Counts,
     tasks: Tasks,
     on_frozen: Callable[[str, str, float], None],
@@ -184,8 +190,11 @@ def build_shadow(
     arms: dict[str, ArmDispatch] = {}
     shares: list[ArmShare] = []
     if config.control is not None and config.control.percent > 0:
-        primary = Candidate(name="asked-again", url=config.primary.url, tls=config.primary.tls, **_arm_fields(config.control))
-        arms[CONTROL] = _dispatch(CONTROL, primary, config, tasks)
+        # The control is a candidate that happens to be the primary.
+        asked_again = Candidate.model_validate(
+            {**dict(config.control), "name": "asked-again", "url": config.primary.url, "tls": config.primary.tls}
+        )
+        arms[CONTROL] = _dispatch(CONTROL, asked_again, config, tasks)
         shares.append(ArmShare(CONTROL, config.control.percent / 100))
     for candidate in config.candidates:
         arms[candidate.name] = _dispatch(candidate.name, candidate, config, tasks)
@@ -194,7 +203,6 @@ def build_shadow(
         tuple(Rollout(config.rollout_id(candidate), candidate.name) for candidate in config.candidates),
         tuple(shares),
         arms,
-        embedding,
         TtftReferences(config.gates.ttft, on_frozen),
         counts,
         tasks,
@@ -202,10 +210,6 @@ def build_shadow(
         pairs_kept=config.admin.pairs,
         chance=random.Random(),  # noqa: S311 - dithers evidence; nothing secret depends on it
     )
-
-
-def _arm_fields(arm: Arm) -> dict[str, object]:
-    return {name: getattr(arm, name) for name in Arm.model_fields}
 
 
 def _dispatch(arm: str, target: Candidate, config: Config, tasks: Tasks) -> ArmDispatch:

@@ -303,6 +303,9 @@ class TtftGate(Gate):
     margin: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """How much more often the candidate may be over ``ratio`` x t* than the primary is over t*. 0 is exact: an equal candidate is over
     ``ratio`` x t* less often, and passes."""
+    tolerance_s: Annotated[float, Field(ge=0)] = 0.02
+    """The candidate may always be this much over t*. Copies are timed in a process that also compares; where the primary answers within a
+    few milliseconds, 20 % of that would be our own scheduling, not the candidate."""
     reference_s: Annotated[float, Field(gt=0)] | None = None
     """t*, the primary's tail TTFT in seconds. Default: measured once per route over the first pairs, then frozen."""
     calibration_pairs: Annotated[int, Field(ge=20)] = 200

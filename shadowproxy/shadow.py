@@ -153,7 +153,8 @@ class TtftReferences:
         return None
 
     def _threshold_at(self, reference_s: float) -> TtftThreshold:
-        return TtftThreshold(primary_s=reference_s, candidate_s=reference_s * self._gate.ratio)
+        limit_s = max(reference_s * self._gate.ratio, reference_s + self._gate.tolerance_s)
+        return TtftThreshold(primary_s=reference_s, candidate_s=limit_s)
 
 
 class Shadow:
@@ -164,7 +165,6 @@ class Shadow:
         rollouts: tuple[Rollout, ...],
         shares: tuple[ArmShare, ...],
         arms: dict[str, ArmDispatch],
-        embedding: EmbeddingService | None,
         references: TtftReferences,
         counts: Counts,
         tasks: Tasks,
@@ -176,7 +176,8 @@ class Shadow:
         self._rollouts = {rollout.candidate: rollout for rollout in rollouts}
         self._shares = shares
         self._arms = arms
-        self._embedding = embedding
+        self._embedding: EmbeddingService | None = None
+        self._has_started = asyncio.Event()
         self._references = references
         self._counts = counts
         self._tasks = tasks
@@ -186,6 +187,11 @@ class Shadow:
         self._pending = 0
         self._ledgers = {rollout.id: Ledger() for rollout in rollouts}
         self._pairs: deque[dict[str, object]] = deque(maxlen=pairs_kept)
+
+    def start(self, embedding: EmbeddingService | None) -> None:
+        """Begin to compare. Until the model is loaded exchanges are taken and arms are asked, so that a restart loses less."""
+        self._embedding = embedding
+        self._has_started.set()
 
     # --- in ---------------------------------------------------------------------------------------------------------
 
@@ -238,6 +244,7 @@ class Shadow:
         """Read, compare and count one request's arms. What fails here is our loss, not the candidate's."""
         done = False
         try:
+            await self._has_started.wait()
             with self._guard("compare"):
                 await self._compare(ticket)
                 done = True

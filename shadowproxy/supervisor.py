@@ -187,7 +187,7 @@ class Supervisor:
         while not self._is_stopping:
             started = time.monotonic()
             code = await self._run_once(child)
-            if self._is_stopping:
+            if self._should_end():
                 return
             if code == EXIT_CANNOT_START and not child.was_ever_ready:
                 self._failure = StartError(f"{child.name} cannot start; its message is above")
@@ -198,6 +198,10 @@ class Supervisor:
             _log.warning("%s ended with %s; restarting in %.1f s", child.name, _ending(code), delay)
             await asyncio.sleep(delay)
             delay = min(delay * 2, _RESTART_MOST_S)
+
+    def _should_end(self) -> bool:
+        """Asked again after every wait: a stop may have come meanwhile."""
+        return self._is_stopping
 
     async def _run_once(self, child: Child) -> int:
         child.boots += 1

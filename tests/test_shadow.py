@@ -69,7 +69,8 @@ async def pipeline(candidate: str, primary: str = "http://127.0.0.1:9", **sectio
     arm = {"name": "v2", "url": candidate, "timeout_s": 5, **sections.pop("arm", {})}  # type: ignore[dict-item]
     config = build({"primary": {"url": primary}, "candidates": [arm], "embed": {"backend": "none"}, **sections})
     counts, tasks = Counts(), Tasks()
-    shadow = build_shadow(config, None, counts, tasks, lambda *_: None)
+    shadow = build_shadow(config, counts, tasks, lambda *_: None)
+    shadow.start(None)
 
     async def sweep() -> None:
         while True:

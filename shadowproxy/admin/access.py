@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hmac
 import ipaddress
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -90,10 +91,13 @@ def _refuse_foreign_host(request: web.Request) -> web.Response | None:
     return error(403, "this Host is not served without a token", "ask for 127.0.0.1 or localhost, or set admin.token")
 
 
+_HOST = re.compile(r"(?:\[(?P<ip>[^]]*)\]|(?P<name>[^:]*))(?::[0-9]*)?")
+
+
 def _host_name(host: str) -> str:
-    """``[::1]:9901`` → ``::1``"""
-    name = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
-    return name.lower()
+    """``[::1]:9901`` → ``::1``; empty where it is no host."""
+    found = _HOST.fullmatch(host)
+    return (found["ip"] or found["name"] or "").lower() if found else ""
 
 
 # --- around everything --------------------------------------------------------------------------------------------------
@@ -119,7 +123,7 @@ def speak_json(endpoints: Mapping[str, str]) -> Middleware:
 
 def _as_json(exc: web.HTTPException, request: web.Request, endpoints: Mapping[str, str]) -> web.Response:
     if exc.content_type == JSON:
-        return web.Response(body=exc.body, status=exc.status, headers=exc.headers)
+        return web.Response(text=exc.text, status=exc.status, content_type=JSON)
     if isinstance(exc, web.HTTPMethodNotAllowed):
         allowed = ", ".join(sorted(exc.allowed_methods))
         return error(405, f"{request.method} is not allowed here", f"use {allowed}", {"allow": allowed})

@@ -18,7 +18,7 @@ from shadowproxy.admin import access, metrics
 from shadowproxy.admin.access import Access
 from shadowproxy.admin.page import Page
 from shadowproxy.admin.redaction import redact_document
-from shadowproxy.admin.replies import bad_request, document, error, error_body
+from shadowproxy.admin.replies import JSON, bad_request, document, error, error_body
 from shadowproxy.admin.state import AdminState, Document, Health
 from shadowproxy.counts import METRICS
 from shadowproxy.errors import ShadowproxyError, StartError
@@ -166,7 +166,7 @@ def _one(documents: Sequence[Document], asked: str) -> Document:
     if found is None:
         known = [{"candidate": each["candidate"], "rollout": each["rollout"]} for each in documents]
         body = error_body(f"there is no rollout {asked!r}", "ask for a candidate's name or a rollout id", known=known)
-        raise web.HTTPNotFound(body=body, content_type="application/json")
+        raise web.HTTPNotFound(text=body, content_type=JSON)
     return found
 
 

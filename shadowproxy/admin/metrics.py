@@ -1,9 +1,9 @@
 """/metrics: the summed counts and the verdicts as Prometheus families.
 
 The table in ``counts`` is the list of what is exported; the three verdict metrics are read from the verdict documents, everything else
-from the totals. A metric whose last label is ``le`` holds cumulative bucket counts and is exported as a histogram: ``_bucket`` and
-``_count``. Its ``_sum`` is exported only where the table has a counter called ``<name>_sum``: a count per bucket has no sum, and a made-up
-one would give made-up averages.
+from the totals. A metric whose last label is ``le`` holds cumulative bucket counts and is exported as a histogram. ``_count`` and ``_sum``
+come together or not at all (OpenMetrics 1.0, Histogram): they are there where the table has a counter called ``<name>_sum``. Elsewhere the
+bucket ``+Inf`` is the count; a made-up sum would give made-up averages.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ def exposition(families: CollectorRegistry, accept: str) -> tuple[bytes, str]:
     """(body, content type) in the format that ``accept`` asks for: OpenMetrics, or the Prometheus text format."""
     try:
         encode, content_type = choose_encoder(accept)
-        return encode(families), content_type
-    except ValueError:  # a version that is no version: whoever sent it reads the oldest format at least
-        return generate_latest(families), CONTENT_TYPE_PLAIN_0_0_4
+    except (TypeError, ValueError):  # a version that is no version: whoever sent it reads the oldest format at least
+        encode, content_type = generate_latest, CONTENT_TYPE_PLAIN_0_0_4
+    return encode(families), content_type
 
 
 class StateCollector(Collector):
@@ -100,10 +100,7 @@ def _histogram(metric: Metric, samples: Samples, sums: Samples) -> Family:
     sum_of = dict(sums)
     for series, members in groupby(counted, key=lambda sample: sample[0][:-1]):
         buckets = _cumulative(bounds, {labels[-1]: value for labels, value in members})
-        total = sum_of.get(series)
-        family.add_metric(series, buckets, total)
-        if total is None:  # the library leaves the count out together with the sum, and rates are taken of the count
-            family.add_sample(f"{metric.name}_count", dict(zip(metric.labels, series, strict=False)), buckets[-1][1])
+        family.add_metric(series, buckets, sum_of.get(series))
     return family
 
 

@@ -10,7 +10,7 @@ import asyncio
 import socket
 import time
 from collections import deque
-from typing import cast, TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import httptools
 
@@ -88,7 +88,7 @@ class ClientConnection(asyncio.Protocol):
     # --- asyncio.Protocol -------------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)  # uvloop's is one without being a subclass
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's is one without being a subclass
         if not self.gateway.admit(self):
             self._refuse(503, "too_many_connections", "too many open connections", "connection_limit")
 

@@ -80,7 +80,7 @@ class HandoverWriter(asyncio.Protocol):
             self._transport.write(pending[0] if len(pending) == 1 else b"".join(pending))
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.WriteTransport, transport)  # uvloop's is one without being a subclass
+        self._transport = cast("asyncio.WriteTransport", transport)  # uvloop's is one without being a subclass
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from enum import IntEnum
-from typing import cast, Protocol, TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, cast
 
 import httptools
 
@@ -175,7 +175,7 @@ class Connection(asyncio.Protocol):
     # --- asyncio.Protocol -------------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast(asyncio.Transport, transport)  # uvloop's is one without being a subclass
+        self.transport = cast("asyncio.Transport", transport)  # uvloop's is one without being a subclass
 
     def data_received(self, data: bytes) -> None:
         receiver = self.receiver

@@ -21,6 +21,7 @@ from shadowproxy.exchange import Comparison, Outcome
 ERROR = "error"
 TTFT_TAIL = "ttft_tail"
 AA_ERROR = "aa_error"
+AA_TTFT = "aa_ttft_tail"
 SIMILARITY = "similarity"
 SIMILARITY_ABSOLUTE = "similarity_absolute"
 
@@ -46,9 +47,17 @@ GRID: Mapping[str, float] = MappingProxyType({_grid_label(step): step / _PER_UNI
 #: The half of the grid that a distance in [0, 1] can take.
 UNIT_GRID: Mapping[str, float] = MappingProxyType({label: value for label, value in GRID.items() if value >= 0})
 
-#: Check → label → D. ``aa_error`` is the negative control: the control arm stands where the candidate stands in ``error``.
+#: Check → label → D. The ``aa_`` checks are the negative controls: the control arm stands where the candidate stands in the check of
+#: that name.
 CHECKS: Mapping[str, Mapping[str, float]] = MappingProxyType(
-    {ERROR: TRINOMIAL, TTFT_TAIL: TRINOMIAL, AA_ERROR: TRINOMIAL, SIMILARITY: GRID, SIMILARITY_ABSOLUTE: UNIT_GRID}
+    {
+        ERROR: TRINOMIAL,
+        TTFT_TAIL: TRINOMIAL,
+        AA_ERROR: TRINOMIAL,
+        AA_TTFT: TRINOMIAL,
+        SIMILARITY: GRID,
+        SIMILARITY_ABSOLUTE: UNIT_GRID,
+    }
 )
 
 
@@ -141,23 +150,26 @@ def observe(
     if Outcome.DROPPED_LOCAL in (primary, candidate.outcome):
         return ()
     found = [(ERROR, trinomial_cell(candidate.outcome.is_failure, primary.is_failure))]
-    if has_control and control is not None and control.outcome is not Outcome.DROPPED_LOCAL:
+    again = control if has_control and control is not None and control.outcome is not Outcome.DROPPED_LOCAL else None
+    if again is not None:
         # A failed primary counts here too, or the difference between two askings of one model would not be centred on zero.
-        found.append((AA_ERROR, trinomial_cell(control.outcome.is_failure, primary.is_failure)))
+        found.append((AA_ERROR, trinomial_cell(again.outcome.is_failure, primary.is_failure)))
     if not primary.is_failure:
-        found += _ttft(candidate, ttft_threshold)
+        found += _ttft(TTFT_TAIL, candidate, ttft_threshold)
+        if again is not None:
+            found += _ttft(AA_TTFT, again, ttft_threshold)
         found += _similarity(candidate, control, u) if has_control else _similarity_absolute(candidate, u)
     return tuple(CellKey(route, check, cell) for check, cell in found)
 
 
-def _ttft(candidate: Comparison, threshold: TtftThreshold | None) -> list[tuple[str, str]]:
+def _ttft(check: str, other: Comparison, threshold: TtftThreshold | None) -> list[tuple[str, str]]:
     """Over the limit or not, on both sides. A primary answer without content has no TTFT, so nothing can be later than it."""
-    reference_s = candidate.primary_timing.ttft_s
+    reference_s = other.primary_timing.ttft_s
     if threshold is None or reference_s is None:
         return []
-    ttft_s = candidate.timing.ttft_s
-    is_over = candidate.outcome.is_failure or ttft_s is None or ttft_s > threshold.candidate_s
-    return [(TTFT_TAIL, trinomial_cell(is_over, reference_s > threshold.primary_s))]
+    ttft_s = other.timing.ttft_s
+    is_over = other.outcome.is_failure or ttft_s is None or ttft_s > threshold.candidate_s
+    return [(check, trinomial_cell(is_over, reference_s > threshold.primary_s))]
 
 
 def _similarity(candidate: Comparison, control: Comparison | None, u: Sequence[float]) -> list[tuple[str, str]]:

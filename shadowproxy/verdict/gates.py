@@ -74,6 +74,7 @@ _TEMPLATES: tuple[GateRule, ...] = (
     GateRule("similarity_absolute", cells.SIMILARITY_ABSOLUTE, 0.2, _UNIT, stands_in_for="similarity"),
     GateRule("ttft", cells.TTFT_TAIL, 0.0, _SIGNED),
     GateRule("aa_error", cells.AA_ERROR, 0.005, _SIGNED, needs_control=True, role=Role.NEGATIVE_CONTROL),
+    GateRule("aa_ttft", cells.AA_TTFT, 0.0, _SIGNED, needs_control=True, role=Role.NEGATIVE_CONTROL),
 )
 
 #: Names of the gates that guard.
@@ -88,8 +89,8 @@ def rules(
 ) -> tuple[GateRule, ...]:
     """The rules with these margins; None switches a gate off.
 
-    ``min_similarity`` is the mean similarity that must be shown where there is no control arm. The negative control has the margin of the
-    error gate: an instrument that is off by less cannot cause its failure. Raises :class:`ValueError` for a margin outside its range.
+    ``min_similarity`` is the mean similarity that must be shown where there is no control arm. A negative control has the margin of
+    its gate: an instrument that is off by less cannot cause that gate's failure. Raises :class:`ValueError` for a margin outside its range.
     """
     margins = {
         "error": error_margin,
@@ -97,6 +98,7 @@ def rules(
         "similarity_absolute": None if similarity_margin is None else 1 - min_similarity,
         "ttft": ttft_margin,
         "aa_error": error_margin,
+        "aa_ttft": ttft_margin,
     }
     return tuple(replace(rule, margin=margin) for rule in _TEMPLATES if (margin := margins[rule.name]) is not None)
 

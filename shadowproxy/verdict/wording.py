@@ -9,7 +9,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from shadowproxy.verdict.cells import AA_ERROR, BOTH_BAD, CANDIDATE_ONLY, ERROR, REFERENCE_ONLY, SIMILARITY, SIMILARITY_ABSOLUTE, TTFT_TAIL
+from shadowproxy.verdict.cells import (
+    AA_ERROR,
+    AA_TTFT,
+    BOTH_BAD,
+    CANDIDATE_ONLY,
+    ERROR,
+    REFERENCE_ONLY,
+    SIMILARITY,
+    SIMILARITY_ABSOLUTE,
+    TTFT_TAIL,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +80,12 @@ WORDINGS: Mapping[str, Wording] = MappingProxyType(
     {
         ERROR: Wording(_rates("candidate fails {candidate} of requests, primary {reference}"), _points, " points", "worse"),
         AA_ERROR: Wording(_rates("control fails {candidate} of requests, primary {reference}"), _points, " points", "worse"),
+        AA_TTFT: Wording(
+            _rates("control is over the TTFT limit in {candidate} of requests, primary over its own in {reference}"),
+            _points,
+            " points",
+            "worse",
+        ),
         TTFT_TAIL: Wording(
             _rates("candidate is over its TTFT limit in {candidate} of requests, primary over its own in {reference}"),
             _points,

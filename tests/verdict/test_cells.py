@@ -137,6 +137,7 @@ def test_a_good_pair_adds_one_cell_to_each_check() -> None:
         "error": "both_ok",
         "aa_error": "both_ok",
         "ttft_tail": "both_ok",
+        "aa_ttft_tail": "both_ok",
         "similarity": "+0.05",
     }
 
@@ -146,7 +147,13 @@ def test_a_good_pair_adds_one_cell_to_each_check() -> None:
 def test_missing_answer_counts_as_failed_unlike_and_late(outcome: Outcome, similarity: float | None) -> None:
     """Intention to treat. An early first token does not save a stream that broke."""
     found = seen(candidate=compared(outcome, similarity, ttft_s=0.01), control=compared(similarity=0.9))
-    assert found == {"error": "candidate_only", "aa_error": "both_ok", "ttft_tail": "candidate_only", "similarity": "+0.90"}
+    assert found == {
+        "error": "candidate_only",
+        "aa_error": "both_ok",
+        "ttft_tail": "candidate_only",
+        "aa_ttft_tail": "both_ok",
+        "similarity": "+0.90",
+    }
 
 
 def test_candidate_lost_on_our_side_adds_nothing_at_all() -> None:
@@ -172,7 +179,13 @@ def test_lost_or_unasked_control_takes_part_in_nothing(control: Comparison | Non
 def test_failed_control_is_an_error_of_the_instrument_and_no_gift_of_similarity(outcome: Outcome) -> None:
     """Scored as 0 it would read D = -0.9: the worse our control arm, the better the candidate."""
     found = seen(candidate=compared(similarity=0.9), control=compared(outcome, 0.0))
-    assert found == {"error": "both_ok", "aa_error": "candidate_only", "ttft_tail": "both_ok"}
+    assert found == {"error": "both_ok", "aa_error": "candidate_only", "ttft_tail": "both_ok", "aa_ttft_tail": "candidate_only"}
+
+
+def test_slow_control_shows_that_our_own_clock_is_off() -> None:
+    """Both copies late, the primary not: the copies are timed badly, or all share a pool that mirroring has filled."""
+    found = seen(candidate=compared(ttft_s=9.0), control=compared(ttft_s=9.0))
+    assert found["ttft_tail"] == found["aa_ttft_tail"] == "candidate_only"
 
 
 @pytest.mark.parametrize("has_control", [True, False])

@@ -29,6 +29,7 @@ def good(n: int = 4000, route: str = "chat") -> dict[CellKey, int]:
         error={"both_ok": n},
         aa_error={"both_ok": n},
         ttft_tail={"both_ok": n - n // 20, "reference_only": n // 20},
+        aa_ttft_tail={"both_ok": n - n // 20, "reference_only": n // 20},
         similarity={"0.00": n},
     )
 
@@ -61,7 +62,7 @@ def test_an_equal_candidate_is_promoted() -> None:
     verdict = judged(good())
     assert verdict.state is State.PROMOTE
     assert codes(verdict) == ["within_margins"] * 3
-    assert [finding.gate for finding in verdict.findings] == ["error", "similarity", "ttft", "aa_error"]
+    assert [finding.gate for finding in verdict.findings] == ["error", "similarity", "ttft", "aa_error", "aa_ttft"]
     assert verdict.pairs == 4000
     assert verdict.e_rollback_log10 < 0
 

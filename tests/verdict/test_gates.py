@@ -23,7 +23,7 @@ def found(gate: str, lost: int = 0, family: int = 1, pairs_per_s: float = 0.0, *
 def test_the_table_of_gates_fits_the_table_of_checks() -> None:
     assert {rule.check for rule in RULES.values()} == set(CHECKS) == set(WORDINGS)
     assert GATE_NAMES == ("error", "similarity", "similarity_absolute", "ttft")
-    assert [rule.name for rule in RULES.values() if rule.role is Role.NEGATIVE_CONTROL] == ["aa_error"]
+    assert [rule.name for rule in RULES.values() if rule.role is Role.NEGATIVE_CONTROL] == ["aa_error", "aa_ttft"]
 
 
 def test_margins_come_from_outside_and_none_switches_a_gate_off() -> None:
@@ -33,14 +33,16 @@ def test_margins_come_from_outside_and_none_switches_a_gate_off() -> None:
         "similarity_absolute": pytest.approx(0.3),
         "ttft": 0.002,
         "aa_error": 0.01,
+        "aa_ttft": 0.002,
     }
-    assert [rule.name for rule in rules(error_margin=None)] == ["similarity", "similarity_absolute", "ttft"]
-    assert [rule.name for rule in rules(similarity_margin=None)] == ["error", "ttft", "aa_error"]
+    assert [rule.name for rule in rules(error_margin=None)] == ["similarity", "similarity_absolute", "ttft", "aa_ttft"]
+    assert [rule.name for rule in rules(similarity_margin=None)] == ["error", "ttft", "aa_error", "aa_ttft"]
     assert [rule.name for rule in rules(ttft_margin=None)] == ["error", "similarity", "similarity_absolute", "aa_error"]
 
 
 @pytest.mark.parametrize(
-    ("has_control", "names"), [(True, ["error", "similarity", "ttft", "aa_error"]), (False, ["error", "similarity_absolute", "ttft"])]
+    ("has_control", "names"),
+    [(True, ["error", "similarity", "ttft", "aa_error", "aa_ttft"]), (False, ["error", "similarity_absolute", "ttft"])],
 )
 def test_the_absolute_threshold_stands_in_only_without_control(has_control: bool, names: list[str]) -> None:
     assert [rule.name for rule in RULES.values() if rule.is_in_force(has_control)] == names
