@@ -38,15 +38,21 @@ class FakeState:
 def verdict(rollout: str, candidate: str, failures: int = 0) -> dict[str, object]:
     """A real verdict document over a few hundred pairs."""
     cells = {
-        CellKey("chat", "error", "tie"): 400 - failures,
-        CellKey("chat", "error", "candidate_worse"): failures,
+        CellKey("chat", "error", "both_ok"): 400 - failures,
+        CellKey("chat", "error", "candidate_only"): failures,
     }
     evidence = Evidence(cells=cells, issued=400, unresolved=0, age_s=60.0, pairs_per_s=5.0, has_control=False)
     rules = Rules()
     return as_document(decide(rules, evidence), rollout=rollout, candidate=candidate, rules=rules, evidence=evidence)
 
 
-def pair(text: str = "Paris.", *, id: str = "r-1", rollout: str = "small-0123456789ab", body: str = '{"prompt": "Capital of France?"}') -> dict[str, Any]:  # noqa: A002
+def pair(
+    text: str = "Paris.",
+    *,
+    id: str = "r-1",  # noqa: A002 - the field's name
+    rollout: str = "small-0123456789ab",
+    body: str = '{"prompt": "Capital of France?"}',
+) -> dict[str, Any]:
     """A pair as the shadow process shows it."""
     arm = {
         "outcome": "ok",
