@@ -21,7 +21,7 @@ import uvloop
 
 from shadowproxy.admin import app as admin
 from shadowproxy.child import Leash, Spec, run
-from shadowproxy.config import Auth, Candidate, Config, Embed, build
+from shadowproxy.config import Candidate, Config, Embed, Secret, build
 from shadowproxy.control import Message, PairsReply, PairsRequest, Reference
 from shadowproxy.counts import STEP_FAILURES, Counts
 from shadowproxy.embed.loading import load as load_embedder
@@ -88,7 +88,7 @@ def check_secrets(config: Config) -> None:
         raise ConfigError(tuple(problems))
 
 
-def _secrets(config: Config) -> Iterator[tuple[str, Auth]]:
+def _secrets(config: Config) -> Iterator[tuple[str, Secret]]:
     if config.admin.token:
         yield "admin.token", config.admin.token
     if config.control and config.control.auth:

@@ -12,7 +12,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, Self, get_args
 from urllib.parse import urlsplit
 
 import orjson
@@ -76,22 +76,18 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Auth(Section):
-    """A credential of our own, read from the environment or a file when a process starts. The value is never written in the config."""
+class Secret(Section):
+    """A secret of our own, read from the environment or a file when a process starts. The value is never written in the config."""
 
-    header: str = "authorization"
-    """Header that carries it."""
-    scheme: str = "Bearer"
-    """Word before the secret; empty for none (``x-api-key`` style)."""
     env: str | None = None
     """Environment variable that holds the secret."""
     file: Path | None = None
     """File that holds the secret (a mounted Kubernetes Secret). One trailing newline is dropped."""
 
     @model_validator(mode="after")
-    def _one_source(self) -> Auth:
+    def _one_source(self) -> Self:
         if (self.env is None) == (self.file is None):
-            raise ValueError("needs exactly one of env and file; write auth: {env: NAME} or auth: {file: /path}")
+            raise ValueError("needs exactly one of env and file; write {env: NAME} or {file: /path}")
         return self
 
     def secret(self) -> str:
@@ -106,6 +102,15 @@ class Auth(Section):
         if not value:
             raise ConfigError((ConfigProblem("auth", where, "is not set", "export it before the start"),))
         return value
+
+
+class Auth(Secret):
+    """A credential for an arm."""
+
+    header: str = "authorization"
+    """Header that carries it."""
+    scheme: str = "Bearer"
+    """Word before the secret; empty for none (``x-api-key`` style)."""
 
     def header_line(self) -> tuple[bytes, bytes]:
         """The (lower-case name, value) pair to send."""
@@ -342,7 +347,7 @@ class Admin(Section):
 
     listen: Address = "127.0.0.1:9901"
     """``host:port`` or ``unix:/path``. Anything but loopback or a Unix socket needs ``token``."""
-    token: Auth | None = None
+    token: Secret | None = None
     """Bearer token that requests must carry (health probes excepted)."""
     pairs: Annotated[int, Field(ge=0, le=10_000)] = 100
     """Latest pairs kept for /pairs."""

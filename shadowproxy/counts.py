@@ -8,8 +8,10 @@ compares them.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import accumulate
 
 #: A metric's name followed by its label values.
 CountKey = tuple[str, ...]
@@ -69,6 +71,8 @@ TTFT_SECONDS = Metric(
 DURATION_SECONDS = Metric(
     "shadowproxy_duration_seconds", ("rollout", "route", "arm", "le"), "Duration by arm: cumulative counts per upper bound in seconds."
 )
+TTFT_SUM = Metric("shadowproxy_ttft_seconds_sum", ("rollout", "route", "arm"), "Sum of TTFT in seconds.")
+DURATION_SUM = Metric("shadowproxy_duration_seconds_sum", ("rollout", "route", "arm"), "Sum of durations in seconds.")
 TTFT_REFERENCE = Metric(
     "shadowproxy_ttft_reference_seconds", ("rollout", "route"), "The primary's tail TTFT that the ttft gate was frozen on.", "gauge"
 )
@@ -89,14 +93,46 @@ GATE_BOUND = Metric(
 METRICS: tuple[Metric, ...] = tuple(value for value in list(globals().values()) if isinstance(value, Metric))
 
 
+#: Upper bounds of the latency counts in seconds: from a warm small model's first token to a long report's last.
+LATENCY_BOUNDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
+_LE = (*(repr(bound) for bound in LATENCY_BOUNDS), "+Inf")
+
+
+class _Latencies:
+    """How often each latency range was seen, and the sum of all."""
+
+    __slots__ = ("ranges", "sum_s")
+
+    def __init__(self) -> None:
+        self.ranges = [0] * len(_LE)
+        self.sum_s = 0.0
+
+
 class Counts:
     """Cumulative counts of one process since its boot."""
 
-    __slots__ = ("_changed", "_values")
+    __slots__ = ("_changed", "_latencies", "_values")
 
     def __init__(self) -> None:
         self._values: dict[CountKey, float] = {}
         self._changed: set[CountKey] = set()
+        self._latencies: dict[CountKey, _Latencies] = {}
+
+    def time(self, metric: Metric, *labels: str, seconds: float) -> None:
+        """Add one latency to a metric whose last label is ``le``. Becomes cumulative counts only when it is reported."""
+        key = (metric.name, *labels)
+        latencies = self._latencies.get(key)
+        if latencies is None:
+            latencies = self._latencies[key] = _Latencies()
+        latencies.ranges[bisect_left(LATENCY_BOUNDS, seconds)] += 1
+        latencies.sum_s += seconds
+
+    def _write_latencies(self) -> None:
+        for (name, *labels), latencies in self._latencies.items():
+            for le, count in zip(_LE, accumulate(latencies.ranges), strict=True):
+                if count:
+                    self._set((name, *labels, le), count)
+            self._set((f"{name}_sum", *labels), latencies.sum_s)
 
     def add(self, metric: Metric, *labels: str, by: float = 1) -> None:
         """Add ``by`` to the counter with these label values."""
@@ -106,7 +142,9 @@ class Counts:
 
     def set(self, metric: Metric, *labels: str, to: float) -> None:
         """Set a gauge, or a counter that is kept elsewhere."""
-        key = (metric.name, *labels)
+        self._set((metric.name, *labels), to)
+
+    def _set(self, key: CountKey, to: float) -> None:
         if self._values.get(key) != to:
             self._values[key] = to
             self._changed.add(key)
@@ -116,12 +154,14 @@ class Counts:
 
     def take_changes(self) -> dict[CountKey, float]:
         """Current values of everything touched since the last call."""
+        self._write_latencies()
         changes = {key: self._values[key] for key in self._changed}
         self._changed.clear()
         return changes
 
     def everything(self) -> dict[CountKey, float]:
         """All current values, for a listener that has seen nothing yet."""
+        self._write_latencies()
         return dict(self._values)
 
 

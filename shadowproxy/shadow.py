@@ -49,9 +49,6 @@ from shadowproxy.wire.transfer import can_decode
 
 _log = logging.getLogger(__name__)
 
-#: Upper bounds of the latency counts in seconds: from a warm small model's first token to a long report's last.
-_LATENCY_BOUNDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
-
 #: Resolved pairs that wait for an older one to be published. Each is a few labels; the bound is minutes of heavy traffic.
 _LEDGER_BOUND = 100_000
 
@@ -306,12 +303,9 @@ class Shadow:
     def _count_latency(self, rollout: str, route: str, arm: str, exchange: Exchange, answer: Answer | None) -> None:
         if exchange.outcome is not Outcome.OK:
             return
-        for metric, seconds in ((TTFT_SECONDS, answer.ttft_s if answer else None), (DURATION_SECONDS, exchange.duration_s)):
-            if seconds is not None:
-                for bound in _LATENCY_BOUNDS:
-                    if seconds <= bound:
-                        self._counts.add(metric, rollout, route, arm, repr(bound))
-                self._counts.add(metric, rollout, route, arm, "+Inf")
+        self._counts.time(DURATION_SECONDS, rollout, route, arm, seconds=exchange.duration_s)
+        if answer is not None and answer.ttft_s is not None:
+            self._counts.time(TTFT_SECONDS, rollout, route, arm, seconds=answer.ttft_s)
 
     def _publish(self, rollout: str, route: str, primary: Outcome, candidate: Comparison, control: Comparison | None) -> None:
         with self._guard("cells"):
