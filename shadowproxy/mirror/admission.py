@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass
 
 import orjson
 
 from shadowproxy.exchange import Request
+
+
+#: What a body must hold before it is worth parsing: a field with side effects, or an escape that could spell one.
+_MARKS = re.compile(rb'"(?:previous_response_id|conversation|background|tools)"|\\u')
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +25,8 @@ class ArmShare:
 
 def refusal_of(request: Request) -> str:
     """The reason why a copy of this request must not be sent, or "". Side effects stay with the primary."""
+    if _MARKS.search(request.body) is None:
+        return ""  # most requests carry none of the fields below, and are not parsed for it
     body = _json_object(request.body)
     if body is None:
         return ""

@@ -35,6 +35,11 @@ def test_body_that_is_not_json_may_be_mirrored() -> None:
     assert refusal_of(Request("POST", "/x", (), b"\xff\x00")) == ""
 
 
+def test_escaped_field_names_hide_nothing() -> None:
+    body = b'{"previous\\u005fresponse_id": "r1"}'
+    assert refusal_of(Request("POST", "/v1/responses", (), body)) == "stateful"
+
+
 def test_shares_are_stable_and_close_to_what_was_asked() -> None:
     shares = (ArmShare("v2", 0.3), ArmShare("v3", 1.0), ArmShare("v4", 0.0))
     chosen = [arms_for(f"id-{number}", shares) for number in range(4000)]
