@@ -231,7 +231,8 @@ def _dispatch(arm: str, target: Candidate, config: Config, tasks: Tasks) -> ArmD
         keepalive_s=config.primary.keepalive_s,
     )
     pool = Pool(endpoint, timing, tasks, max_idle=target.concurrency, max_header_bytes=config.limits.max_header_bytes)
-    return ArmDispatch(rewrite, pool, ArmBounds(target.concurrency, target.queue, target.timeout_s, target.max_reply_bytes))
+    bounds = ArmBounds(target.concurrency, target.queue, target.timeout_s, target.max_reply_bytes)
+    return ArmDispatch(rewrite, pool, bounds, random.Random())  # noqa: S311 - span ids need to differ, not to be secret
 
 
 def main() -> None:

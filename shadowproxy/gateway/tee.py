@@ -16,6 +16,7 @@ from shadowproxy.exchange import ARM_HEADER, CREDENTIAL_HEADERS, Outcome
 from shadowproxy.gateway.heads import RequestHead
 from shadowproxy.handover.frames import ExchangeFrame
 from shadowproxy.upstream.connection import ReplyHead
+from shadowproxy.wire.mesh import is_mirrored_host
 
 _ARM_HEADER = ARM_HEADER.encode()
 
@@ -63,6 +64,8 @@ class Mirroring:
             if size == 12 and name.lower() == b"x-request-id":
                 request_id = value
             elif size == 19 and name.lower() == _ARM_HEADER:
+                return "already_mirrored", b""
+            elif size == 4 and name.lower() == b"host" and is_mirrored_host(value):
                 return "already_mirrored", b""
             elif size == 21 and name.lower() == b"x-envoy-attempt-count" and value.strip() not in (b"", b"1"):
                 return "retry_attempt", b""

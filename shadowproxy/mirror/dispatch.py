@@ -6,6 +6,7 @@ Times of a copy count from the moment it was written to the arm, as the primary'
 from __future__ import annotations
 
 import asyncio
+import random
 import time
 from collections import deque
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from shadowproxy.exchange import Exchange, Outcome, Reply, Request
 from shadowproxy.mirror.rewrite import ArmRewrite, copy_of
 from shadowproxy.upstream.connection import Connection, ReplyHead
 from shadowproxy.upstream.pool import Pool
+from shadowproxy.wire.mesh import deadline_s
 
 Done = Callable[[Exchange], None]
 
@@ -36,6 +38,7 @@ class Copy:
         "_arm",
         "_connecting",
         "_done",
+        "_timeout_s",
         "_upstream",
         "deadline",
         "head",
@@ -58,6 +61,8 @@ class Copy:
         self.request: Request = primary.request
         self.issued_at_s = time.time()
         self.sent_at = time.monotonic()
+        # Where the caller is known to wait only so long, a later answer would not have been used from the candidate either.
+        self._timeout_s = min(arm.bounds.timeout_s, deadline_s(primary.request.headers) or arm.bounds.timeout_s)
         self.deadline = self.sent_at + arm.bounds.timeout_s
         self.head: ReplyHead | None = None
         self.reads: list[tuple[float, bytes]] = []
@@ -65,7 +70,7 @@ class Copy:
 
     def start(self) -> None:
         self.sent_at = time.monotonic()
-        self.deadline = self.sent_at + self._arm.bounds.timeout_s
+        self.deadline = self.sent_at + self._timeout_s
         self._connecting = self._arm.pool.acquire(self, is_head_request=False)
 
     # --- Receiver ---------------------------------------------------------------------------------------------------
@@ -73,7 +78,7 @@ class Copy:
     def connected(self, connection: Connection) -> None:
         self._connecting = None
         self._upstream = connection
-        data = copy_of(self.request, self._arm.rewrite)
+        data = copy_of(self.request, self._arm.rewrite, b"%016x" % self._arm.chance.getrandbits(64))
         self.sent_at = time.monotonic()
         connection.write(data)
         connection.request_sent()
@@ -109,7 +114,7 @@ class Copy:
 
     def expire(self) -> None:
         self.stop()
-        self.end(Outcome.TIMEOUT, f"sent no complete reply within {self._arm.bounds.timeout_s:g} s")
+        self.end(Outcome.TIMEOUT, f"sent no complete reply within {self._timeout_s:g} s")
 
     def stop(self) -> None:
         if self._connecting is not None:
@@ -142,10 +147,11 @@ class Copy:
 class ArmDispatch:
     """All copies to one arm."""
 
-    def __init__(self, rewrite: ArmRewrite, pool: Pool, bounds: ArmBounds) -> None:
+    def __init__(self, rewrite: ArmRewrite, pool: Pool, bounds: ArmBounds, chance: random.Random) -> None:
         self.rewrite = rewrite
         self.pool = pool
         self.bounds = bounds
+        self.chance = chance
         self._flying: set[Copy] = set()
         self._waiting: deque[Copy] = deque()
 

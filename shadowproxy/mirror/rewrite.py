@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import orjson
 
 from shadowproxy.exchange import ARM_HEADER, CREDENTIAL_HEADERS, Headers, Request
+from shadowproxy.wire.mesh import traced_as_copy
 
 #: Framing and connection fields are written anew; a copy is asked for without compression because it is read, not passed on.
 _REWRITTEN = frozenset(
@@ -40,13 +41,13 @@ class ArmRewrite:
     auth: tuple[bytes, bytes] | None = None
 
 
-def copy_of(request: Request, rewrite: ArmRewrite) -> bytes:
-    """The whole HTTP/1.1 request for the arm, ready to write."""
+def copy_of(request: Request, rewrite: ArmRewrite, span_id: bytes) -> bytes:
+    """The whole HTTP/1.1 request for the arm, ready to write. ``span_id``: 16 hex digits, the copy's own in a traced request."""
     body = _body(request, rewrite.model)
     replaced = {name for name, _ in rewrite.set_headers}
     head = [b"%b %b%b HTTP/1.1\r\n" % (request.method.encode(), rewrite.path_prefix, request.target.encode("latin-1"))]
     head.append(b"host: %b\r\n" % rewrite.authority)
-    for name, value in request.headers:
+    for name, value in traced_as_copy(request.headers, rewrite.arm, span_id):
         if name in _REWRITTEN or name in CREDENTIAL_HEADERS or name in rewrite.remove_headers or name in replaced:
             continue
         head.append(b"%b: %b\r\n" % (name, value))

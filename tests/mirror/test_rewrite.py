@@ -4,7 +4,8 @@ import orjson
 import pytest
 
 from shadowproxy.exchange import CREDENTIAL_HEADERS, Request
-from shadowproxy.mirror.rewrite import ArmRewrite, copy_of
+from shadowproxy.mirror.rewrite import ArmRewrite
+from shadowproxy.mirror.rewrite import copy_of as copy_with_span
 from tests.gateway.wires import split
 
 HEADERS = (
@@ -16,6 +17,10 @@ HEADERS = (
     (b"traceparent", b"00-a-b-01"),
     (b"x-tenant", b"t1"),
 )
+
+
+def copy_of(request: Request, arm: ArmRewrite) -> bytes:
+    return copy_with_span(request, arm, b"b7ad6b7169203331")
 
 
 def rewrite(**changes: object) -> ArmRewrite:
