@@ -127,6 +127,17 @@ class Tls(Section):
     """Name for SNI and certificate check. Default: the URL's host."""
 
 
+class ServerTls(Section):
+    """TLS towards clients. Plain HTTP behind a mesh's sidecar is the default; this is for a gateway that stands alone."""
+
+    cert_file: Path
+    """PEM file: our certificate and its chain."""
+    key_file: Path
+    """PEM file: its private key. Both are loaded again when they change."""
+    client_ca_file: Path | None = None
+    """PEM file: clients must show a certificate that one of these signed (mTLS). Default: none is asked for."""
+
+
 class Primary(Section):
     """The version whose answer the client gets."""
 
@@ -387,6 +398,7 @@ class Config(Section):
 
     listen: Address = "127.0.0.1:8080"
     """Where clients connect: ``host:port`` or ``unix:/path``."""
+    tls: ServerTls | None = None
     primary: Primary
     control: Control | None = None
     candidates: tuple[Candidate, ...] = ()

@@ -29,6 +29,7 @@ from shadowproxy.gateway.forward import Forward
 from shadowproxy.gateway.heads import RequestHead
 from shadowproxy.gateway.listener import ClientConnection
 from shadowproxy.gateway.tee import Mirroring, Routes, Tee
+from shadowproxy.gateway.tls import Certificate
 from shadowproxy.handover.socket import HandoverWriter
 from shadowproxy.tasks import Guard, Tasks
 from shadowproxy.upstream.endpoint import endpoint_of
@@ -55,6 +56,7 @@ class Gateway:
         self.path_prefix = endpoint.path_prefix
         keeps_host = primary.host == "client" or (primary.host == "auto" and endpoint.is_local)
         self.authority = None if keeps_host else endpoint.authority
+        self._certificate = Certificate(config.tls) if config.tls else None
         self._mirroring = Mirroring(config)
         self._routes = Routes(config, route_of)
         self._handover = handover
@@ -79,11 +81,14 @@ class Gateway:
     async def listen(self, sockets: list[socket.socket]) -> None:
         """Accept clients on already bound sockets."""
         loop = asyncio.get_running_loop()
+        tls = self._certificate.context if self._certificate else None
         for sock in sockets:
             if sock.family == socket.AF_UNIX:
-                server: asyncio.AbstractServer = await loop.create_unix_server(lambda: ClientConnection(self), sock=sock, backlog=4096)
+                server: asyncio.AbstractServer = await loop.create_unix_server(
+                    lambda: ClientConnection(self), sock=sock, backlog=4096, ssl=tls
+                )
             else:
-                server = await loop.create_server(lambda: ClientConnection(self), sock=sock, backlog=4096)
+                server = await loop.create_server(lambda: ClientConnection(self), sock=sock, backlog=4096, ssl=tls)
             self._servers.append(server)
 
     async def sweep_forever(self) -> None:
@@ -92,6 +97,8 @@ class Gateway:
             now = time.monotonic()
             with self._guard("sweep"):
                 self._mirroring.look_at_kill_switch()
+                if self._certificate is not None:
+                    self._certificate.look()
                 self.pool.sweep(now)
                 for client in tuple(self._clients):
                     client.sweep(now)

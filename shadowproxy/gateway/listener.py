@@ -184,6 +184,8 @@ class ClientConnection(asyncio.Protocol):
         (which the sweep sees), who only half-closed must skip it (RFC 9110 §15.2)."""
         if self._current is None and not self._waiting:
             return False
+        if self._transport is None or not self._transport.can_write_eof():
+            return False  # TLS knows no half-closed connection
         current = self._current
         if current is not None and not current.is_complete:
             return False  # the rest of the request will never come
