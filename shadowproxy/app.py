@@ -14,6 +14,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import msgspec
 import orjson
@@ -22,7 +23,8 @@ import uvloop
 from shadowproxy.admin import app as admin
 from shadowproxy.child import Leash, Spec, run
 from shadowproxy.config import Candidate, Config, Embed, Secret, build
-from shadowproxy.control import Message, PairsReply, PairsRequest, Reference
+from shadowproxy.config import load as load_config
+from shadowproxy.control import Adopt, Adopted, Message, PairsReply, PairsRequest, Reference, SetMirroring
 from shadowproxy.counts import STEP_FAILURES, Counts
 from shadowproxy.embed.loading import load as load_embedder
 from shadowproxy.embed.service import EmbeddingService
@@ -53,14 +55,25 @@ _FLUSH_S = 2.0
 # --- supervisor -----------------------------------------------------------------------------------------------------------
 
 
-async def serve(config: Config, announce: Callable[[str, str], None]) -> None:
-    """Run everything until SIGTERM or SIGINT. ``announce`` gets the client and the admin address once all is ready."""
-    check_secrets(config)
+async def serve(path: Path, announce: Callable[[str, str], None]) -> None:
+    """Run what the file at ``path`` says until SIGTERM or SIGINT; SIGHUP reads it again.
+
+    ``announce`` gets the client and the admin address once all is ready.
+    """
+
+    def read_config() -> Config:
+        config = load_config(path)
+        check_secrets(config)
+        return config
+
+    config = read_config()
+    set_up(config.log, "supervisor")
     tasks = Tasks()
-    supervisor = Supervisor(config, tasks)
+    supervisor = Supervisor(config, tasks, read_config)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, supervisor.stop)
+    loop.add_signal_handler(signal.SIGHUP, lambda: tasks.start("reload", supervisor.reload()))
     token = config.admin.token.secret() if config.admin.token else None
     surface = await admin.serve(admin.build(supervisor, token), config.admin.listen)
     try:
@@ -107,7 +120,7 @@ async def run_gateway(spec: Spec) -> None:
     tasks = Tasks()
     counts = Counts()
     leash = Leash("gateway", spec, counts, tasks)
-    writer = HandoverWriter(spec.handover_path, config.handover.buffer_bytes, tasks)
+    writer = HandoverWriter(Path(spec.handover), config.handover.buffer_bytes, tasks)
     gateway = Gateway(config, writer, tasks, spec.name)
     if config.candidates:
         writer.start()
@@ -120,11 +133,32 @@ async def run_gateway(spec: Spec) -> None:
     def refresh() -> None:
         gateway.report(counts)
 
-    await leash.hold(refresh, _unexpected)
+    def answer(message: Message) -> None:
+        match message:
+            case Adopt(text, handover):
+                leash.send(Adopted(_adopt(gateway, writer, text, handover)))
+            case SetMirroring(is_on):
+                gateway.set_mirroring(is_on)
+            case _:
+                _unexpected(message)
+
+    await leash.hold(refresh, answer)
     await gateway.drain(config.limits.drain_s)
     await writer.close(_FLUSH_S)
     await leash.let_go(refresh)
     await tasks.close()
+
+
+def _adopt(gateway: Gateway, writer: HandoverWriter, text: bytes, handover: str) -> str:
+    """Have this worker go by another configuration. Returns what is in the way, or ""."""
+    try:
+        config = build(orjson.loads(text))
+        gateway.adopt(config)
+    except ShadowproxyError as exc:
+        return str(exc)
+    if config.candidates:
+        writer.move(Path(handover), config.handover.buffer_bytes)
+    return ""
 
 
 def _unexpected(message: Message) -> None:
@@ -141,7 +175,7 @@ async def run_shadow(spec: Spec) -> None:
     counts = Counts()
     leash = Leash("shadow", spec, counts, tasks)
     shadow = build_shadow(config, counts, tasks, lambda *frozen: leash.send(Reference(*frozen)))
-    server = await listen_handover(spec.handover_path, shadow.receive, lambda: counts.add(STEP_FAILURES, "hand-over"))
+    server = await listen_handover(Path(spec.handover), shadow.receive, lambda: counts.add(STEP_FAILURES, "hand-over"))
     tasks.start("sweep", _sweep_forever(shadow))
     embedding = await _start_embedding(config.embed)
     shadow.start(embedding)

@@ -28,13 +28,10 @@ class Spec(msgspec.Struct, frozen=True):
 
     config: dict[str, Any]
     run_dir: str
+    handover: str
     name: str
     boot: str
     fds: list[int] = []
-
-    @property
-    def handover_path(self) -> Path:
-        return Path(self.run_dir) / "handover.sock"
 
 
 class Leash:
@@ -81,10 +78,8 @@ class Leash:
     async def _report_forever(self, channel: Channel, refresh: Callable[[], None]) -> None:
         while True:
             refresh()
-            changes = self._counts.take_changes()
-            if changes:
-                channel.send(Report.of(changes))
-                await channel.drain()
+            channel.send(Report.of(self._counts.take_changes()))  # an empty one, too: silence means a hung process
+            await channel.drain()
             await asyncio.sleep(_REPORT_S)
 
 

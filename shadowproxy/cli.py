@@ -13,7 +13,6 @@ import uvloop
 
 from shadowproxy import app, config
 from shadowproxy.errors import ConfigError, ShadowproxyError
-from shadowproxy.logs import set_up
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -52,15 +51,14 @@ def _parser() -> argparse.ArgumentParser:
         "--live", action="store_true", help="ask a real small language model instead of playing recordings (extra: demo-live)"
     )
     demo.add_argument("-c", "--config", type=Path, metavar="FILE", help="use this configuration instead of the demo's own")
+    demo.add_argument("--give-up-s", type=float, metavar="SECONDS", help="end without a decision after this long (default: 75, live 900)")
     demo.set_defaults(run=_demo)
     return parser
 
 
 def _serve(options: argparse.Namespace) -> int:
-    settings = config.load(options.config)
-    set_up(settings.log, "supervisor")
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(app.serve(settings, _announce))
+        runner.run(app.serve(options.config, _announce))
     return 0
 
 
@@ -79,4 +77,4 @@ def _check(options: argparse.Namespace) -> int:
 def _demo(options: argparse.Namespace) -> int:
     from shadowproxy import demo
 
-    return demo.run(config_path=options.config, keep=options.keep, live=options.live)
+    return demo.run(config_path=options.config, keep=options.keep, live=options.live, give_up_s=options.give_up_s)

@@ -234,7 +234,7 @@ class Mirror(Section):
     max_reply_bytes: Annotated[int, Field(ge=0)] = 16 * 1024 * 1024
     """A longer primary reply is passed on but not compared."""
     kill_switch_file: Path | None = None
-    """While this file exists nothing is mirrored. Looked at twice a second."""
+    """While this file exists nothing is mirrored. Looked at four times a second."""
 
     @field_validator("sample_by")
     @classmethod
@@ -248,6 +248,7 @@ class Route(Section):
     """A name for a group of paths: the label ``route``, and a stratum of the verdict."""
 
     name: str
+    """Value of the label; up to 63 of ``a-z 0-9 . _ -``. At most 50 names."""
     path: str
     """Matches the request path exactly, or as a prefix where it ends with ``*``."""
 
@@ -283,9 +284,10 @@ class Embed(Section):
     """``onnx``: the small model that is installed with the package, offline. ``sentence-transformers``: any model, needs the extra.
     ``none``: no similarity, the gate is not evaluated."""
     model: str | None = None
-    """Model name or directory. Default: the packaged all-MiniLM-L6-v2 (int8)."""
+    """``onnx``: a directory with model.onnx (or onnx/model.onnx) and tokenizer.json; default: the packaged all-MiniLM-L6-v2 (int8).
+    ``sentence-transformers``: a directory or name; default: all-MiniLM-L6-v2 by name, downloaded if absent."""
     batch: Annotated[int, Field(ge=1, le=64)] = 8
-    """Windows per model call. 8: larger batches gain little on a CPU and cost memory."""
+    """Windows per model call, at most; long windows go alone whatever it says. 8: larger batches gain little on a CPU and cost memory."""
     threads: Annotated[int, Field(ge=1)] = 1
     """Model threads. 1 keeps the other cores for the production path."""
     cache_entries: Annotated[int, Field(ge=0)] = 4096
@@ -296,14 +298,19 @@ class Gate(Section):
     """A rule on one bounded paired difference."""
 
     enabled: bool = True
+    """``false`` switches this gate off. At least one must stay on."""
 
 
 class ErrorGate(Gate):
+    """Failures: error status, broken stream, time-out, no connection."""
+
     margin: Annotated[float, Field(gt=0, lt=1)] = 0.005
     """How much more often the candidate may fail than the primary. 0.005 is half a percentage point."""
 
 
 class SimilarityGate(Gate):
+    """How alike the answers are."""
+
     margin: Annotated[float, Field(gt=0, lt=1)] = 0.02
     """How much less similar to the primary's answer the candidate may be than the primary is to itself (mean cosine)."""
     min_similarity: Annotated[float, Field(gt=0, lt=1)] = 0.8
@@ -312,6 +319,8 @@ class SimilarityGate(Gate):
 
 
 class TtftGate(Gate):
+    """Time to the first content."""
+
     ratio: Annotated[float, Field(ge=1)] = 1.2
     """The candidate's tail TTFT may be this many times the primary's."""
     quantile: Annotated[float, Field(ge=0.5, lt=1)] = 0.95
@@ -329,6 +338,8 @@ class TtftGate(Gate):
 
 
 class Gates(Section):
+    """Rules that the candidate must pass on every route."""
+
     error: ErrorGate = ErrorGate()
     similarity: SimilarityGate = SimilarityGate()
     ttft: TtftGate = TtftGate()
@@ -389,8 +400,12 @@ class Limits(Section):
 
 
 class Log(Section):
+    """Log lines on standard error."""
+
     level: Literal["debug", "info", "warning", "error"] = "info"
+    """The least severe lines that are written."""
     format: Literal["text", "json"] = "text"
+    """``json``: one object a line."""
 
 
 class Config(Section):
@@ -402,9 +417,11 @@ class Config(Section):
     primary: Primary
     control: Control | None = None
     candidates: tuple[Candidate, ...] = ()
+    """The versions under judgement."""
     mirror: Mirror = Mirror()
     routes: tuple[Route, ...] = ()
-    """Named routes, first match wins. Default: each known inference path is its own route, everything else is ``other``."""
+    """Named routes, first match wins. Default: each known inference path is its own route. What matches none is ``other``: forwarded, never
+    mirrored, because asking for a file, a batch or a fine-tuning job twice would do it twice."""
     workers: Annotated[int, Field(ge=1, le=64)] = 1
     """Gateway processes that share the listening port."""
     handover: Handover = Handover()

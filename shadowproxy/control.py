@@ -68,7 +68,26 @@ class PairsReply(msgspec.Struct, frozen=True, tag=True):
     pairs: bytes
 
 
-Message = Hello | Report | Ready | Reference | PairsRequest | PairsReply
+class Adopt(msgspec.Struct, frozen=True, tag=True):
+    """Tells a gateway worker to go by another configuration (JSON), and where its shadow process listens."""
+
+    config: bytes
+    handover: str
+
+
+class Adopted(msgspec.Struct, frozen=True, tag=True):
+    """The worker's answer; ``problem`` is empty where it did."""
+
+    problem: str
+
+
+class SetMirroring(msgspec.Struct, frozen=True, tag=True):
+    """The kill switch, for a gateway worker."""
+
+    is_on: bool
+
+
+Message = SetMirroring | Adopt | Adopted | Hello | Report | Ready | Reference | PairsRequest | PairsReply
 
 
 class Channel:

@@ -12,6 +12,7 @@ from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import accumulate
+from types import MappingProxyType
 
 #: A metric's name followed by its label values.
 CountKey = tuple[str, ...]
@@ -65,6 +66,7 @@ STEP_FAILURES = Metric(
     "Failures of our own caught in a step after the tee. Each is a bug or a full disk, never a client's problem.",
 )
 PROCESS_STARTS = Metric("shadowproxy_process_starts_total", ("role",), "Starts of child processes; more than one each means restarts.")
+RELOADS = Metric("shadowproxy_reloads_total", ("result",), "Configuration reloads: done, or refused and the old one kept.")
 TTFT_SECONDS = Metric(
     "shadowproxy_ttft_seconds", ("rollout", "route", "arm", "le"), "TTFT by arm: cumulative counts per upper bound in seconds."
 )
@@ -91,6 +93,31 @@ GATE_BOUND = Metric(
 )
 
 METRICS: tuple[Metric, ...] = tuple(value for value in list(globals().values()) if isinstance(value, Metric))
+
+#: Label ``reason`` of ``shadowproxy_not_mirrored_total`` → one line of documentation. Whatever is refused or lost before a copy is sent
+#: is counted under one of these, and a test compares them with the code.
+NOT_MIRRORED_REASONS: Mapping[str, str] = MappingProxyType(
+    {
+        "no_candidates": "the configuration names no candidate",
+        "kill_switch": "a kill switch is on: mirror.kill_switch_file exists, or /mirroring?on=false was asked for",
+        "not_inference": "the path is neither a known inference path nor a configured route, so asking twice might do something twice",
+        "method": "the method is not POST: only POST asks a model something",
+        "already_mirrored": "the request is itself a copy, by x-shadowproxy-arm or by the -shadow that Envoy puts behind its host",
+        "retry_attempt": "x-envoy-attempt-count is above 1: a retry, whose first attempt was seen already",
+        "sampled_out": "mirror.percent did not choose it",
+        "request_too_large": "the request body is longer than mirror.max_request_bytes",
+        "reply_too_large": "the primary's reply is longer than mirror.max_reply_bytes",
+        "client_gone": "the client went away before the reply was complete, so there is nothing to compare with",
+        "handover_gone": "the shadow process is not there: it is starting or being restarted",
+        "handover_full": "the shadow process does not keep up: handover.buffer_bytes are waiting for it",
+        "shadow_full": "the shadow process has handover.pending_exchanges in work, or too many results wait for an older one",
+        "stateful": "previous_response_id or conversation: the answer depends on state that only the primary has",
+        "background": "background is set: the reply is no answer, and the work would go on behind it",
+        "hosted_tools": "hosted or MCP tools: they act when the model calls them, and must not act twice",
+        "reply_encoding": "the primary's reply has a content coding that cannot be undone here, so it cannot be read",
+        "candidate_sampled_out": "no candidate's percent chose it",
+    }
+)
 
 
 #: Upper bounds of the latency counts in seconds: from a warm small model's first token to a long report's last.

@@ -46,7 +46,7 @@ class Outcome(StrEnum):
     STREAM_ERROR = "stream_error"
     """Status 200, then an error inside the stream, or a stream that ended before its finish."""
     TIMEOUT = "timeout"
-    """No complete reply within the arm's ``timeout_s``."""
+    """No complete reply within the arm's ``timeout_s``, or within what the caller would have waited."""
     CONNECT_FAILED = "connect_failed"
     """No connection: refused, unreachable, name not found, TLS failed."""
     RESET = "reset"
@@ -228,8 +228,8 @@ class Timing:
 class Comparison:
     """A primary exchange against another arm's exchange of the same request.
 
-    ``similarity`` is in [0, 1]: 0 where the other arm failed and the primary did not; None where there is nothing to compare
-    (the primary failed, or neither side has text).
+    ``similarity`` is in [0, 1]: 0 where the other arm failed and the primary did not; None where the primary failed, or neither side
+    has text to compare.
     """
 
     arm: str

@@ -35,9 +35,18 @@ class Judge:
     def __init__(self, config: Config, totals: Totals, clock: Callable[[], float] = time.monotonic) -> None:
         self._totals = totals
         self._clock = clock
+        self._watches: dict[str, _Watch] = {}
+        self.adopt(config)
+
+    def adopt(self, config: Config) -> None:
+        """Go by another configuration. A rollout that did not change keeps its age; what is no longer configured is no longer judged."""
         self._has_control = config.control is not None and config.control.percent > 0
         self._rules = rules_of(config)
-        self._watches = {config.rollout_id(candidate): _Watch(candidate) for candidate in config.candidates}
+        before = self._watches
+        self._watches = {}
+        for candidate in config.candidates:
+            rollout = config.rollout_id(candidate)
+            self._watches[rollout] = before.get(rollout) or _Watch(candidate)
 
     def look(self) -> None:
         """Judge now. Looking more often costs no error rate."""

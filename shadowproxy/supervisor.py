@@ -15,7 +15,7 @@ import socket
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,8 +25,8 @@ from shadowproxy import control
 from shadowproxy.admin.app import Health
 from shadowproxy.config import Config
 from shadowproxy.control import Channel, Hello, PairsReply, PairsRequest, Ready, Reference, Report
-from shadowproxy.counts import PROCESS_STARTS, Counts, Totals
-from shadowproxy.errors import ShadowproxyError, StartError
+from shadowproxy.counts import PROCESS_STARTS, RELOADS, Counts, Totals
+from shadowproxy.errors import ConfigError, ShadowproxyError, StartError
 from shadowproxy.judging import Judge
 from shadowproxy.sockets import address_of, bind
 from shadowproxy.tasks import Tasks
@@ -39,7 +39,14 @@ EXIT_CANNOT_START = 78
 _RESTART_FIRST_S = 0.1  # a crash costs at most this before the new process is started
 _RESTART_MOST_S = 5.0  # a process that crashes again and again must not eat a core
 _HEALTHY_AFTER_S = 10.0
+_HUNG_S = 30.0  # children report five times a second; a long stall of the machine is not yet a hang
 _PAIRS_TIMEOUT_S = 5.0
+_TRIAL_S = 60.0  # a large model takes its time to load
+_ADOPT_S = 5.0
+_RETIRE_S = 5.0
+
+#: What is bound, or held open, for the life of the process.
+_FIXED = ("listen", "workers", "admin", "tls", "log")
 
 
 @dataclass(slots=True)
@@ -54,8 +61,10 @@ class Child:
     channel: Channel | None = None
     was_ever_ready: bool = False
     is_ready: bool = False
-    boots: int = 0
+    is_retired: bool = False
     boot: str = ""
+    heard_at: float = 0.0
+    adopted: asyncio.Future[str] | None = None
 
 
 @dataclass(slots=True)
@@ -69,12 +78,19 @@ class _Asked:
 class Supervisor:
     """Runs until :meth:`stop` is called or a child cannot start. Implements the admin surface's state."""
 
-    def __init__(self, config: Config, tasks: Tasks) -> None:
+    def __init__(self, config: Config, tasks: Tasks, read_config: Callable[[], Config]) -> None:
+        """``read_config`` gives the configuration as it stands now, for a reload; it raises :class:`ConfigError`."""
         self._config = config
+        self._read_config = read_config
+        self._boots = itertools.count(1)
+        self._generation = 0
+        self._is_reloading = False
+        self._is_mirroring = True
         self._tasks = tasks
         self._run_dir = Path(tempfile.mkdtemp(prefix="shadowproxy-"))
         self._sockets: list[socket.socket] = []
         self._children: list[Child] = []
+        self._trials: list[Child] = []
         self._references: dict[tuple[str, str], Reference] = {}
         self._asked = _Asked()
         self._own = Counts()
@@ -101,7 +117,7 @@ class Supervisor:
 
     async def pairs(self, limit: int, rollout: str | None) -> tuple[Mapping[str, object], ...]:
         """Ask the shadow process for its latest pairs."""
-        shadow = next((child for child in self._children if child.role == "shadow"), None)
+        shadow = self._shadow()
         if shadow is None or shadow.channel is None:
             raise ShadowproxyError("the shadow process is not running; it is restarted within seconds")
         ask = next(self._asked.ids)
@@ -116,6 +132,13 @@ class Supervisor:
             del self._asked.waiting[ask]
         return tuple(orjson.loads(answer))
 
+    def set_mirroring(self, is_on: bool) -> None:
+        """The kill switch by hand. Workers that start later are told, too."""
+        self._is_mirroring = is_on
+        for child in self._children:
+            if child.role == "gateway" and child.channel is not None:
+                child.channel.send(control.SetMirroring(is_on))
+
     # --- life cycle -------------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
@@ -123,20 +146,126 @@ class Supervisor:
         self._sockets = bind(self._config.listen, self._config.workers)
         self.address = address_of(self._sockets[0])
         self._control = await control.listen(self._run_dir / "control.sock", self._serve_child)
-        common: dict[str, object] = {"config": self._config.model_dump(mode="json"), "run_dir": str(self._run_dir)}
         if self._config.candidates:
-            self._children.append(Child("shadow", "shadow", {**common, "name": "shadow"}))
+            self._children.append(Child("shadow", "shadow", self._spec("shadow", self._config)))
         for index in range(self._config.workers):
             fd = self._sockets[index % len(self._sockets)].fileno()
             name = f"gateway-{index}"
-            self._children.append(Child("gateway", name, {**common, "name": name, "fds": [fd]}, (fd,)))
+            self._children.append(Child("gateway", name, {**self._spec(name, self._config), "fds": [fd]}, (fd,)))
         for child in self._children:
             self._tasks.start(f"keep {child.name}", self._keep_running(child))
         self._tasks.start("judge", self._judge_forever())
+        self._tasks.start("watch", self._watch_forever())
         while not all(child.is_ready for child in self._children):
             if self._failure is not None:
                 raise self._failure
             await asyncio.sleep(0.01)
+
+    def _spec(self, name: str, config: Config) -> dict[str, object]:
+        """What a child is told. Each generation of the shadow process listens on a path of its own."""
+        return {
+            "name": name,
+            "config": config.model_dump(mode="json"),
+            "run_dir": str(self._run_dir),
+            "handover": str(self._run_dir / f"handover-{self._generation}.sock"),
+        }
+
+    def _shadow(self) -> Child | None:
+        return next((child for child in self._children if child.role == "shadow" and not child.is_retired), None)
+
+    # --- reload -----------------------------------------------------------------------------------------------------
+
+    async def reload(self) -> str:
+        """Go by the configuration as it stands now. Returns "" or why the old one was kept.
+
+        The new shadow process starts beside the old one; workers switch when it is ready; then the old one finishes and ends. No
+        connection is closed, and rollouts that did not change keep their evidence.
+        """
+        if self._is_reloading or self._is_stopping:
+            return "busy with an earlier reload or with stopping"
+        self._is_reloading = True
+        try:
+            problem = await self._try_reload()
+        finally:
+            self._is_reloading = False
+        self._own.add(RELOADS, "refused" if problem else "done")
+        self.totals.absorb("supervisor", self._own.take_changes())
+        if problem:
+            _log.error("reload refused, the old configuration stays: %s", problem)
+        else:
+            _log.info("configuration reloaded")
+        return problem
+
+    async def _try_reload(self) -> str:
+        try:
+            config = self._read_config()
+        except ConfigError as exc:
+            return "; ".join(str(each) for each in exc.problems)
+        fixed = [key for key in _FIXED if getattr(config, key) != getattr(self._config, key)]
+        if fixed:
+            return f"{', '.join(fixed)} cannot change while running; restart instead"
+        self._generation += 1
+        old, new = self._shadow(), None
+        if config.candidates:
+            new = Child("shadow", "shadow", self._spec("shadow", config))
+            if not await self._started(new):
+                return "the new shadow process did not start; its message is in the log"
+        problems = [await self._adopt(child, config) for child in self._children if child.role == "gateway"]
+        problem = next((each for each in problems if each), "")
+        if problem:
+            await self._retire(new)
+            for child in self._children:
+                if child.role == "gateway":
+                    await self._adopt(child, self._config, self._handover_of(old))
+            return problem
+        self._config = config
+        self.judge.adopt(config)
+        if new is not None:
+            self._children.insert(0, new)
+        await self._retire(old)
+        return ""
+
+    async def _started(self, child: Child) -> bool:
+        """Run a child on trial; True when it is ready."""
+        self._trials.append(child)
+        keeping = self._tasks.start(f"keep {child.name}", self._keep_running(child))
+        deadline = time.monotonic() + _TRIAL_S
+        while not child.is_ready and not keeping.done() and time.monotonic() < deadline:
+            await asyncio.sleep(0.02)
+        self._trials.remove(child)
+        if not child.is_ready:
+            await self._retire(child)
+        return child.is_ready
+
+    def _handover_of(self, shadow: Child | None) -> str:
+        return str(shadow.spec["handover"]) if shadow else ""
+
+    async def _adopt(self, child: Child, config: Config, handover: str | None = None) -> str:
+        """Have one worker go by ``config``; its next boots do so anyway. Returns its problem, or ""."""
+        spec = self._spec(child.name, config)
+        if handover:
+            spec["handover"] = handover
+        if child.channel is None or not child.is_ready:
+            child.spec = {**child.spec, **spec}
+            return ""
+        child.adopted = asyncio.get_running_loop().create_future()
+        child.channel.send(control.Adopt(orjson.dumps(spec["config"]), str(spec["handover"])))
+        try:
+            problem = await asyncio.wait_for(child.adopted, _ADOPT_S)
+        except TimeoutError:
+            problem = f"{child.name} did not answer within {_ADOPT_S:g} s"
+        if not problem:
+            child.spec = {**child.spec, **spec}
+        return problem
+
+    async def _retire(self, child: Child | None) -> None:
+        """End a child for good."""
+        if child is None:
+            return
+        child.is_retired = True
+        await self._end([child], _RETIRE_S)
+        if child in self._children:
+            self._children.remove(child)
 
     async def wait(self) -> None:
         """Until stopped. Raises what stopped it."""
@@ -159,7 +288,7 @@ class Supervisor:
     async def close(self) -> None:
         """Leave nothing behind: no child, no socket, no file."""
         self._is_stopping = True
-        await self._end(self._children, 2)
+        await self._end([*self._children, *self._trials], 2)
         if self._control is not None:
             self._control.close()
         for sock in self._sockets:
@@ -184,12 +313,14 @@ class Supervisor:
 
     async def _keep_running(self, child: Child) -> None:
         delay = _RESTART_FIRST_S
-        while not self._is_stopping:
+        while not self._should_end(child):
             started = time.monotonic()
             code = await self._run_once(child)
-            if self._should_end():
+            if self._should_end(child):
                 return
             if code == EXIT_CANNOT_START and not child.was_ever_ready:
+                if child in self._trials:
+                    return
                 self._failure = StartError(f"{child.name} cannot start; its message is above")
                 self._stopped.set()
                 return
@@ -199,13 +330,12 @@ class Supervisor:
             await asyncio.sleep(delay)
             delay = min(delay * 2, _RESTART_MOST_S)
 
-    def _should_end(self) -> bool:
+    def _should_end(self, child: Child) -> bool:
         """Asked again after every wait: a stop may have come meanwhile."""
-        return self._is_stopping
+        return self._is_stopping or child.is_retired
 
     async def _run_once(self, child: Child) -> int:
-        child.boots += 1
-        child.boot = f"{child.name}/{child.boots}"
+        child.boot = f"{child.name}/{next(self._boots)}"
         self._own.add(PROCESS_STARTS, child.role)
         self.totals.absorb("supervisor", self._own.take_changes())
         process = await asyncio.create_subprocess_exec(
@@ -234,14 +364,17 @@ class Supervisor:
         hello = await channel.receive()
         if not isinstance(hello, Hello):
             return
-        child = next((child for child in self._children if child.boot == hello.boot), None)
+        child = next((child for child in (*self._children, *self._trials) if child.boot == hello.boot), None)
         if child is None:
             return
         child.channel = channel
+        if child.role == "gateway" and not self._is_mirroring:
+            channel.send(control.SetMirroring(False))
         if child.role == "shadow":
             for reference in self._references.values():
                 channel.send(reference)
         while (message := await channel.receive()) is not None:
+            child.heard_at = time.monotonic()
             if child.boot != hello.boot:
                 return  # the next boot is already running; what this one still says was counted when it ended
             self._take(child, hello.boot, message)
@@ -252,6 +385,9 @@ class Supervisor:
                 self.totals.absorb(boot, dict(counts))
             case Ready():
                 child.is_ready = child.was_ever_ready = True
+            case control.Adopted(problem):
+                if child.adopted is not None and not child.adopted.done():
+                    child.adopted.set_result(problem)
             case Reference(rollout, route, _):
                 self._references[rollout, route] = message
             case PairsReply(ask, pairs):
@@ -265,6 +401,16 @@ class Supervisor:
         while True:
             await asyncio.sleep(self._config.verdict.interval_s)
             self.judge.look()
+
+    async def _watch_forever(self) -> None:
+        """End children that have stopped reporting: hung, they hold memory and traffic and do no work; a new one does."""
+        while True:
+            await asyncio.sleep(_HUNG_S / 10)
+            for child in self._children:
+                silent_s = time.monotonic() - child.heard_at
+                if child.is_ready and silent_s > _HUNG_S and child.process is not None:
+                    _log.error("%s has been silent for %.0f s; killing it", child.name, silent_s)
+                    child.process.kill()
 
 
 def _ending(code: int) -> str:

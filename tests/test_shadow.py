@@ -17,8 +17,7 @@ from shadowproxy.handover.frames import ExchangeFrame
 from shadowproxy.shadow import Ledger, Shadow
 from shadowproxy.tasks import Tasks
 from shadowproxy.testing.faults import FaultyServer
-from tests.gateway.test_refusals import closed_port
-from tests.gateway.wires import Upstream, until
+from tests.gateway.wires import Upstream, closed_port, until
 
 
 def chat_reply(text: str) -> bytes:
@@ -192,3 +191,12 @@ async def test_ttft_reference_is_measured_then_frozen_and_those_pairs_do_not_cou
             p.shadow.receive(frame(number))
             await until(lambda number=number: sum(p.resolved().values()) == number + 1)
         assert sum(p.cells("ttft_tail").values()) == 10
+
+
+async def test_copy_on_a_connection_that_was_closing_is_sent_again() -> None:
+    """That race says nothing about the arm, and a copy is ours to repeat."""
+    async with FaultyServer("stale") as server, pipeline(server.url) as p:
+        for number in range(6):
+            p.shadow.receive(frame(number))
+            await until(lambda number=number: sum(p.resolved().values()) == number + 1)
+        assert p.resolved() == {"ok": 6}

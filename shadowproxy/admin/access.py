@@ -61,7 +61,7 @@ class Access:
 
     def _refusal(self, request: web.Request) -> web.Response | None:
         if self.token is None:
-            return _refuse_foreign_host(request)
+            return _refuse_foreign_host(request) or _refuse_foreign_page(request)
         if request.path in PROBES or _carries(request, self.token):
             return None
         if request.path == "/" and "text/html" in request.headers.get("accept", ""):
@@ -92,6 +92,14 @@ def _refuse_foreign_host(request: web.Request) -> web.Response | None:
 
 
 _HOST = re.compile(r"(?:\[(?P<ip>[^]]*)\]|(?P<name>[^:]*))(?::[0-9]*)?")
+
+
+def _refuse_foreign_page(request: web.Request) -> web.Response | None:
+    """A browser here may be made to POST to us by any page it shows; it then names that page's origin."""
+    origin = request.headers.get("origin")
+    if request.method == "GET" or origin is None or origin == f"http://{request.headers.get('host', '')}":
+        return None
+    return error(403, "a page of another origin may not do this", "use curl, or set admin.token")
 
 
 def _host_name(host: str) -> str:

@@ -1,7 +1,7 @@
 """The admin surface over HTTP: health, metrics, counts, verdicts, latest pairs, and a page for people.
 
 The supervisor hosts it, on its own port or Unix socket; nothing of it is on the client's path. It asks an
-:class:`~shadowproxy.admin.state.AdminState` and keeps nothing. Everything is read-only.
+:class:`~shadowproxy.admin.state.AdminState` and keeps nothing.
 """
 
 from __future__ import annotations
@@ -35,6 +35,8 @@ ENDPOINTS: Mapping[str, str] = MappingProxyType(
         "/metrics": "Prometheus text, or OpenMetrics where Accept asks for it",
         "/counts": "the counts behind /metrics as JSON",
         "/verdict": "verdicts of all rollouts; ?rollout=NAME_OR_ID for the document of one",
+        "/reload": "POST: read the configuration again; 409 with the reason where the old one stays",
+        "/mirroring": "POST ?on=true|false: the kill switch; nothing is mirrored while it is off",
         "/pairs": "latest pairs side by side, redacted; ?limit=1..1000 ?rollout=NAME_OR_ID ?redact=false",
     }
 )
@@ -65,6 +67,8 @@ def build(state: AdminState, token: str | None) -> web.Application:
             web.get("/counts", handlers.counts),
             web.get("/verdict", handlers.verdict),
             web.get("/pairs", handlers.pairs),
+            web.post("/reload", handlers.reload),
+            web.post("/mirroring", handlers.mirroring),
         ]
     )
     return app
@@ -142,7 +146,7 @@ class _Handlers:
 
     async def pairs(self, request: web.Request) -> web.Response:
         parameters = _parameters(request, "limit", "rollout", "redact")
-        limit, is_redacted = _limit(parameters.get("limit", "20")), _is_redacted(parameters.get("redact", "true"))
+        limit, is_redacted = _limit(parameters.get("limit", "20")), _true_or_false("redact", parameters.get("redact", "true"))
         if not is_redacted and not self._rule.may_see_raw(request):
             return error(403, "raw text is shown on loopback or with a token only", "leave redact=false out, or set admin.token")
         asked = parameters.get("rollout")
@@ -154,6 +158,18 @@ class _Handlers:
         # In a thread: hundreds of long texts take a while, and this loop also collects the counts.
         shown = await asyncio.to_thread(lambda: [redact_document(pair) for pair in pairs]) if is_redacted else pairs
         return document({"redacted": is_redacted, "pairs": shown})
+
+    async def reload(self, request: web.Request) -> web.Response:
+        _parameters(request)
+        problem = await self._state.reload()
+        if problem:
+            return error(409, f"the old configuration stays: {problem}", "mend the file and try again")
+        return document({"reloaded": True})
+
+    async def mirroring(self, request: web.Request) -> web.Response:
+        is_on = _true_or_false("on", _parameters(request, "on").get("on", ""))
+        self._state.set_mirroring(is_on)
+        return document({"mirroring": is_on})
 
 
 def _series(labels: tuple[str, ...], samples: metrics.Samples) -> list[dict[str, object]]:
@@ -189,7 +205,7 @@ def _limit(text: str) -> int:
     return int(text)
 
 
-def _is_redacted(text: str) -> bool:
+def _true_or_false(name: str, text: str) -> bool:
     if text not in ("true", "false"):
-        raise bad_request(f"redact: {text!r} is not true or false", "write redact=true or redact=false")
+        raise bad_request(f"{name}: {text!r} is not true or false", f"write {name}=true or {name}=false")
     return text == "true"

@@ -41,3 +41,9 @@ class AdminState(Protocol):
 
         Raises :class:`~shadowproxy.errors.ShadowproxyError` where the shadow process does not answer in time.
         """
+
+    async def reload(self) -> str:
+        """Go by the configuration as it stands now. Returns "", or why the old one was kept."""
+
+    def set_mirroring(self, is_on: bool) -> None:
+        """The kill switch: stop or resume mirroring in every worker."""

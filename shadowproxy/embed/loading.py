@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -32,6 +33,10 @@ def load(section: Embed) -> Embedder | None:
     """
     if section.backend == "none":
         return None
+    # Both libraries tell their makers about their use unless told not to, before they are imported. Beside a production model nothing
+    # may leave the pod unasked.
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+    os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
     if section.backend == "onnx":
         from shadowproxy.embed import onnx
 

@@ -43,22 +43,12 @@ class Gateway:
     """Everything one worker process needs on the production path."""
 
     def __init__(self, config: Config, handover: HandoverWriter, tasks: Tasks, worker: str) -> None:
-        primary = config.primary
-        endpoint = endpoint_of(primary.url, primary.tls)
-        self.limits: Limits = config.limits
-        self.pool = Pool(
-            endpoint,
-            Timing(primary.connect_timeout_s, primary.first_byte_timeout_s, primary.idle_timeout_s, primary.keepalive_s),
-            tasks,
-            max_idle=primary.max_idle_connections,
-            max_header_bytes=config.limits.max_header_bytes,
-        )
-        self.path_prefix = endpoint.path_prefix
-        keeps_host = primary.host == "client" or (primary.host == "auto" and endpoint.is_local)
-        self.authority = None if keeps_host else endpoint.authority
+        self._tasks = tasks
         self._certificate = Certificate(config.tls) if config.tls else None
-        self._mirroring = Mirroring(config)
-        self._routes = Routes(config, route_of)
+        self._retired: list[Pool] = []
+        self._is_mirroring = True
+        self.pool = _pool_of(config, tasks)
+        self._adopt_rules(config)
         self._handover = handover
         self._worker = worker
         self._clients: set[ClientConnection] = set()
@@ -72,9 +62,35 @@ class Gateway:
         self._step_failures: dict[str, int] = {}
         self._guard = Guard(self._step_failed)
         self.bad_requests: dict[str, int] = {}
+        self._opened_before = 0
+        self._reused_before = 0
         self.retried = 0
         self.bytes_in = 0
         self.bytes_out = 0
+
+    def _adopt_rules(self, config: Config) -> None:
+        endpoint = self.pool.endpoint
+        keeps_host = config.primary.host == "client" or (config.primary.host == "auto" and endpoint.is_local)
+        self.limits: Limits = config.limits
+        self.path_prefix = endpoint.path_prefix
+        self.authority = None if keeps_host else endpoint.authority
+        self._mirroring = Mirroring(config, self._is_mirroring)
+        self._routes = Routes(config, route_of)
+
+    def adopt(self, config: Config) -> None:
+        """Go by another configuration from the next request on. Exchanges on their way end as they began; no connection is closed.
+
+        Raises :class:`~shadowproxy.errors.StartError`, and changes nothing, where the new primary's TLS files do not load.
+        """
+        pool = _pool_of(config, self._tasks)
+        self._retired.append(self.pool)
+        self.pool = pool
+        self._adopt_rules(config)
+
+    def set_mirroring(self, is_on: bool) -> None:
+        """The kill switch by hand, in force from the next request on."""
+        self._is_mirroring = is_on
+        self._mirroring.is_allowed = is_on
 
     # --- life cycle -------------------------------------------------------------------------------------------------
 
@@ -100,8 +116,19 @@ class Gateway:
                 if self._certificate is not None:
                     self._certificate.look()
                 self.pool.sweep(now)
+                self._sweep_retired(now)
                 for client in tuple(self._clients):
                     client.sweep(now)
+
+    def _sweep_retired(self, now: float) -> None:
+        """Pools of earlier configurations live until their last exchange is over."""
+        for pool in tuple(self._retired):
+            pool.sweep(now)
+            if not pool.is_busy:
+                pool.close()
+                self._retired.remove(pool)
+                self._opened_before += pool.opened
+                self._reused_before += pool.reused
 
     async def drain(self, within_s: float) -> None:
         """Stop accepting; let open exchanges finish for a while, then cut them off."""
@@ -115,7 +142,8 @@ class Gateway:
             await asyncio.sleep(0.02)
         for client in tuple(self._clients):
             client.cut_off()
-        self.pool.close()
+        for pool in (self.pool, *self._retired):
+            pool.close()
 
     # --- from connections -------------------------------------------------------------------------------------------
 
@@ -132,7 +160,7 @@ class Gateway:
     def forward(self, client: ClientConnection, head: RequestHead) -> Forward:
         """Decide about the tee and make the forward."""
         route = self._routes.of(head.path)
-        refusal, request_id = self._mirroring.refusal(head)
+        refusal, request_id = self._mirroring.refusal(head, route)
         if refusal:
             self._skip(refusal)
             return Forward(client, head, route, None)
@@ -179,9 +207,21 @@ class Gateway:
                 counts.set(metric, label, to=count)
         counts.set(CONNECTIONS, to=self._accepted)
         counts.set(OPEN_CONNECTIONS, self._worker, to=len(self._clients))
-        counts.set(UPSTREAM_CONNECTIONS, "opened", to=self.pool.opened)
-        counts.set(UPSTREAM_CONNECTIONS, "reused", to=self.pool.reused)
+        pools = (self.pool, *self._retired)
+        counts.set(UPSTREAM_CONNECTIONS, "opened", to=self._opened_before + sum(pool.opened for pool in pools))
+        counts.set(UPSTREAM_CONNECTIONS, "reused", to=self._reused_before + sum(pool.reused for pool in pools))
         counts.set(UPSTREAM_CONNECTIONS, "retried", to=self.retried)
         counts.set(BYTES, "in", to=self.bytes_in)
         counts.set(BYTES, "out", to=self.bytes_out)
         counts.set(HANDED_OVER, to=self._handover.handed_over)
+
+
+def _pool_of(config: Config, tasks: Tasks) -> Pool:
+    primary = config.primary
+    return Pool(
+        endpoint_of(primary.url, primary.tls),
+        Timing(primary.connect_timeout_s, primary.first_byte_timeout_s, primary.idle_timeout_s, primary.keepalive_s),
+        tasks,
+        max_idle=primary.max_idle_connections,
+        max_header_bytes=config.limits.max_header_bytes,
+    )

@@ -21,15 +21,22 @@ from shadowproxy.wire.mesh import is_mirrored_host
 _ARM_HEADER = ARM_HEADER.encode()
 
 
+#: Label of every path that is neither a known inference path nor a configured route.
+OTHER = "other"
+
+#: Query parameters that some APIs take a credential in.
+_CREDENTIAL_PARAMETERS = frozenset({b"key", b"api_key", b"api-key", b"apikey", b"access_token", b"token"})
+
+
 def sample_point(key: bytes) -> float:
     """A stable number in [0, 1) for a sampling key: the same on every replica and after every restart."""
     return int.from_bytes(hashlib.blake2b(key, digest_size=8).digest(), "big") / 2**64
 
 
 class Mirroring:
-    """Which requests are teed. ``is_on`` is the kill switch's state."""
+    """Which requests are teed. Two kill switches: ``is_allowed`` by hand, ``is_on`` by file."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, is_allowed: bool) -> None:
         mirror = config.mirror
         self._fraction = mirror.percent / 100
         self._sample_header = mirror.sample_by.partition(":")[2].lower().encode()
@@ -39,6 +46,7 @@ class Mirroring:
         self.max_reply_bytes = mirror.max_reply_bytes
         self._prefix = secrets.token_hex(8).encode()
         self._ids = 0
+        self.is_allowed = is_allowed
         self.is_on = True
 
     def _own_id(self) -> bytes:
@@ -50,22 +58,24 @@ class Mirroring:
         """Called by the sweep."""
         self.is_on = self._kill_switch is None or not Path(self._kill_switch).exists()
 
-    def refusal(self, head: RequestHead) -> tuple[str, bytes]:
+    def refusal(self, head: RequestHead, route: str) -> tuple[str, bytes]:
         """(reason, ""), or ("", request id) where the exchange is to be mirrored."""
         if not self._has_arms:
             return "no_candidates", b""
-        if not self.is_on:
+        if not (self.is_on and self.is_allowed):
             return "kill_switch", b""
         if head.method != b"POST":
             return "method", b""
+        if route == OTHER:
+            return "not_inference", b""  # files, batches, fine-tuning: asking twice would do it twice
         request_id = sample_key = b""
         for name, value in head.headers:
             size = len(name)
             if size == 12 and name.lower() == b"x-request-id":
                 request_id = value
-            elif size == 19 and name.lower() == _ARM_HEADER:
-                return "already_mirrored", b""
-            elif size == 4 and name.lower() == b"host" and is_mirrored_host(value):
+            elif (size == len(_ARM_HEADER) and name.lower() == _ARM_HEADER) or (
+                size == 4 and name.lower() == b"host" and is_mirrored_host(value)
+            ):
                 return "already_mirrored", b""
             elif size == 21 and name.lower() == b"x-envoy-attempt-count" and value.strip() not in (b"", b"1"):
                 return "retry_attempt", b""
@@ -144,7 +154,7 @@ class Tee:
             id=self._request_id.decode("latin-1"),
             route=self._route,
             method=self._head.method.decode("ascii"),
-            target=self._head.target.decode("latin-1"),
+            target=_without_credential_parameters(self._head.target).decode("latin-1"),
             headers=_without_credentials(self._head.headers),
             body=self._body[0] if len(self._body) == 1 else b"".join(self._body),
             issued_at_s=self._issued_at_s,
@@ -160,6 +170,14 @@ class Tee:
 def _without_credentials(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
     lowered = ((name.lower(), value) for name, value in headers)
     return [(name, value) for name, value in lowered if name not in CREDENTIAL_HEADERS and name != b"set-cookie"]
+
+
+def _without_credential_parameters(target: bytes) -> bytes:
+    path, mark, query = target.partition(b"?")
+    if not mark:
+        return target
+    kept = [part for part in query.split(b"&") if part.partition(b"=")[0].lower() not in _CREDENTIAL_PARAMETERS]
+    return path + b"?" + b"&".join(kept) if kept else path
 
 
 class Routes:
@@ -186,4 +204,4 @@ class Routes:
         for prefix, is_prefix, name in self._rules:
             if path == prefix or (is_prefix and path.startswith(prefix)):
                 return name
-        return "other"
+        return OTHER

@@ -38,7 +38,7 @@ class Certificate:
             self._load(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER))  # a trial: a failed load would leave the live context half changed
             self._load(self.context)
         except (OSError, ssl.SSLError) as exc:
-            _log.error("the changed certificate does not load, the old one stays: %s", _reason(exc))  # noqa: TRY400 - said in full
+            _log.error("the changed certificate does not load, the old one stays: %s", _reason(exc))
         else:
             _log.info("certificate loaded anew from %s", self._files.cert_file)
 

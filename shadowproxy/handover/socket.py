@@ -22,7 +22,23 @@ _log = logging.getLogger(__name__)
 _RECONNECT_S = 0.1
 
 
-class HandoverWriter(asyncio.Protocol):
+class _Line(asyncio.Protocol):
+    """One connection to a shadow process."""
+
+    def __init__(self, writer: HandoverWriter, path: Path) -> None:
+        self._writer = writer
+        self.path = path
+        self.transport: asyncio.WriteTransport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast("asyncio.WriteTransport", transport)  # uvloop's is one without being a subclass
+        self._writer.line_is_up(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._writer.line_is_down(self)
+
+
+class HandoverWriter:
     """The gateway's end. ``offer`` returns "" or the reason why the frame was dropped."""
 
     def __init__(self, path: Path, buffer_bytes: int, tasks: Tasks) -> None:
@@ -30,40 +46,62 @@ class HandoverWriter(asyncio.Protocol):
         self._bound = buffer_bytes
         self._tasks = tasks
         self._codec = FrameCodec()
-        self._transport: asyncio.WriteTransport | None = None
+        self._line: _Line | None = None
         self._pending: list[bytes] = []
         self._pending_bytes = 0
         self._is_closing = False
         self.handed_over = 0
 
     def __repr__(self) -> str:
-        state = "connected" if self._transport else "gone"
+        state = "connected" if self._line else "gone"
         return f"<HandoverWriter {state} {self._pending_bytes} bytes pending>"
 
     @property
     def is_connected(self) -> bool:
-        return self._transport is not None
+        return self._line is not None
 
     def start(self) -> None:
-        self._tasks.start("hand-over connect", self._connect())
+        """Connect, and again whenever the connection is lost."""
+        self._tasks.start("hand-over connect", self._connect(self._path))
 
-    async def _connect(self) -> None:
+    def move(self, path: Path, buffer_bytes: int) -> None:
+        """Hand over to another shadow process from now on. What the old one was given still reaches it."""
+        self._path = path
+        self._bound = buffer_bytes
+        self.start()
+
+    async def _connect(self, path: Path) -> None:
         loop = asyncio.get_running_loop()
-        while not self._is_closing:
+        while not self._is_closing and path == self._path:
             try:
-                await loop.create_unix_connection(lambda: self, str(self._path))
+                await loop.create_unix_connection(lambda: _Line(self, path), str(path))
             except OSError:
                 await asyncio.sleep(_RECONNECT_S)
             else:
                 return
 
+    def line_is_up(self, line: _Line) -> None:
+        old, self._line = self._line, line
+        if old is not None and old.transport is not None:
+            self._flush_to(old)
+            old.transport.close()  # after what it still holds is written
+
+    def line_is_down(self, line: _Line) -> None:
+        if line is not self._line:
+            return
+        self._line = None
+        self._pending = []
+        self._pending_bytes = 0
+        if not self._is_closing:
+            _log.warning("the shadow process is gone; exchanges are dropped and counted until it is back")
+            self.start()
+
     def offer(self, frame: ExchangeFrame) -> str:
         """Hand one exchange over. Never blocks, never raises."""
-        transport = self._transport
-        if transport is None:
+        line = self._line
+        if line is None or line.transport is None:
             return "handover_gone"
-        waiting = self._pending_bytes + transport.get_write_buffer_size()
-        if waiting >= self._bound:
+        if self._pending_bytes + line.transport.get_write_buffer_size() >= self._bound:
             return "handover_full"
         data = self._codec.encode(frame)
         if not self._pending:
@@ -74,31 +112,26 @@ class HandoverWriter(asyncio.Protocol):
         return ""
 
     def _flush(self) -> None:
+        if self._line is not None:
+            self._flush_to(self._line)
+
+    def _flush_to(self, line: _Line) -> None:
         pending, self._pending = self._pending, []
         self._pending_bytes = 0
-        if self._transport is not None and pending:
-            self._transport.write(pending[0] if len(pending) == 1 else b"".join(pending))
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.WriteTransport", transport)  # uvloop's is one without being a subclass
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._transport = None
-        self._pending = []
-        self._pending_bytes = 0
-        if not self._is_closing:
-            _log.warning("the shadow process is gone; exchanges are dropped and counted until it is back")
-            self.start()
+        if line.transport is not None and pending:
+            line.transport.write(pending[0] if len(pending) == 1 else b"".join(pending))
 
     async def close(self, within_s: float) -> None:
         """Write out what is pending, waiting at most ``within_s``."""
         self._is_closing = True
         self._flush()
+        transport = self._line.transport if self._line else None
+        if transport is None:
+            return
         deadline = asyncio.get_running_loop().time() + within_s
-        while self._transport is not None and self._transport.get_write_buffer_size() and asyncio.get_running_loop().time() < deadline:
+        while self._line is not None and transport.get_write_buffer_size() and asyncio.get_running_loop().time() < deadline:
             await asyncio.sleep(0.01)  # a transport has no "drained" event of its own outside of streams
-        if self._transport is not None:
-            self._transport.close()
+        transport.close()
 
 
 class HandoverReader(asyncio.Protocol):

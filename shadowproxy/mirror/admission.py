@@ -10,9 +10,8 @@ import orjson
 
 from shadowproxy.exchange import Request
 
-
 #: What a body must hold before it is worth parsing: a field with side effects, or an escape that could spell one.
-_MARKS = re.compile(rb'"(?:previous_response_id|conversation|background|tools)"|\\u')
+_MARKS = re.compile(rb'"(?:previous_response_id|conversation|background|tools|mcp_servers)"|\\u')
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +34,8 @@ def refusal_of(request: Request) -> str:
             return "stateful"
     if body.get("background"):
         return "background"
+    if body.get("mcp_servers"):
+        return "hosted_tools"
     tools = body.get("tools")
     for tool in tools if isinstance(tools, list) else ():
         # Function tools are only described to the model; hosted and MCP tools act when the model calls them.

@@ -38,6 +38,7 @@ class Copy:
         "_arm",
         "_connecting",
         "_done",
+        "_may_repeat",
         "_timeout_s",
         "_upstream",
         "deadline",
@@ -54,6 +55,7 @@ class Copy:
     def __init__(self, arm: ArmDispatch, primary: Exchange, done: Done) -> None:
         self._arm = arm
         self._done = done
+        self._may_repeat = True
         self._connecting: asyncio.Task[None] | None = None
         self._upstream: Connection | None = None
         self.id = primary.id
@@ -100,8 +102,13 @@ class Copy:
             self.end(Outcome.HTTP_ERROR if self.head.status >= 400 else Outcome.OK, "")
 
     def reply_failed(self, outcome: Outcome, message: str) -> None:
-        self._upstream = None
+        upstream, self._upstream = self._upstream, None
         self._connecting = None
+        if outcome is Outcome.RESET and self.head is None and upstream is not None and upstream.was_reused and self._may_repeat:
+            # An idle connection that closed just as we used it says nothing about the arm, and a copy is ours to send again.
+            self._may_repeat = False
+            self._connecting = self._arm.pool.acquire(self, is_head_request=False, fresh=True)
+            return
         self.end(outcome, message)
 
     def upstream_full(self) -> None:

@@ -7,6 +7,7 @@ pool's sweep looks at ``phase`` and ``since``.
 from __future__ import annotations
 
 import asyncio
+import select
 import time
 from enum import IntEnum
 from typing import TYPE_CHECKING, Protocol, cast
@@ -86,6 +87,7 @@ class Connection(asyncio.Protocol):
         "_must_close",
         "_parser",
         "_pieces",
+        "_poll",
         "_pool",
         "_reason",
         "_skips_body",
@@ -103,6 +105,7 @@ class Connection(asyncio.Protocol):
         self._pool = pool
         self._parser = httptools.HttpResponseParser(self)
         self.transport: asyncio.Transport | None = None
+        self._poll = select.poll()
         self.receiver: Receiver | None = None
         self.phase = Phase.IDLE
         self.since = time.monotonic()
@@ -126,6 +129,14 @@ class Connection(asyncio.Protocol):
         self._must_close = False
         self._keeps_alive = False
         self._head_bytes = 0
+
+    def is_stale(self) -> bool:
+        """True where the upstream has closed this idle connection, or sent something nobody asked for, and the loop has not told us yet.
+
+        Some servers close right after a reply they announced to keep alive; asking the kernel closes most of that race.
+        """
+        assert self.transport is not None
+        return self.transport.is_closing() or bool(self._poll.poll(0))
 
     # --- used by the owner ------------------------------------------------------------------------------------------
 
@@ -176,6 +187,9 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)  # uvloop's is one without being a subclass
+        sock = transport.get_extra_info("socket")
+        # With TLS, readable may just mean session tickets: only the other end's FIN counts.
+        self._poll.register(sock.fileno(), select.POLLRDHUP if self._pool.endpoint.tls else select.POLLIN | select.POLLRDHUP)
 
     def data_received(self, data: bytes) -> None:
         receiver = self.receiver

@@ -13,6 +13,14 @@ from shadowproxy.tasks import Tasks
 from shadowproxy.upstream.connection import Connection, Phase, Receiver
 from shadowproxy.upstream.endpoint import Endpoint
 
+#: An idle connection closed by the upstream this soon after its reply was never meant to be kept; servers that keep them do so for
+#: seconds (uvicorn 5, nginx 60).
+_HASTY_S = 1.0
+_HASTY_CLOSES = 2
+
+#: For how long such an upstream gets a fresh connection per request before its keep-alive is tried again.
+_DISTRUST_S = 60.0
+
 
 @dataclass(frozen=True, slots=True)
 class Timing:
@@ -35,11 +43,19 @@ class Pool:
         self._max_idle = max_idle
         self._idle: deque[Connection] = deque()
         self._busy: set[Connection] = set()
+        self._connecting = 0
+        self._hasty_closes = 0
+        self._distrusts_until = 0.0
         self.opened = 0
         self.reused = 0
 
     def __repr__(self) -> str:
         return f"<Pool {self.endpoint} {len(self._idle)} idle, {len(self._busy)} busy>"
+
+    @property
+    def is_busy(self) -> bool:
+        """An exchange is on its way over one of the connections, or one is being opened for it."""
+        return bool(self._busy) or self._connecting > 0
 
     def acquire(self, receiver: Receiver, *, is_head_request: bool, fresh: bool = False) -> asyncio.Task[None] | None:
         """Give ``receiver`` a connection: at once from the pool (None is returned), or by the returned connecting task.
@@ -48,12 +64,13 @@ class Pool:
         """
         while self._idle and not fresh:
             connection = self._idle.pop()
-            assert connection.transport is not None
-            if connection.phase is Phase.IDLE and not connection.transport.is_closing():
+            if connection.phase is Phase.IDLE and not connection.is_stale():
                 self.reused += 1
                 connection.was_reused = True
                 self._hand_over(connection, receiver, is_head_request)
                 return None
+            self._was_closed_idle(connection)
+            connection.abandon()
         return self._tasks.start(f"connect {self.endpoint}", self._connect(receiver, is_head_request))
 
     def _hand_over(self, connection: Connection, receiver: Receiver, is_head_request: bool) -> None:
@@ -62,6 +79,13 @@ class Pool:
         receiver.connected(connection)
 
     async def _connect(self, receiver: Receiver, is_head_request: bool) -> None:
+        self._connecting += 1
+        try:
+            await self._open(receiver, is_head_request)
+        finally:
+            self._connecting -= 1
+
+    async def _open(self, receiver: Receiver, is_head_request: bool) -> None:
         loop = asyncio.get_running_loop()
         end = self.endpoint
         try:
@@ -84,6 +108,9 @@ class Pool:
         """A finished connection returns; past ``max_idle`` the coldest one is closed."""
         self._busy.discard(connection)
         connection.since = time.monotonic()
+        if connection.since < self._distrusts_until:
+            connection.abandon()
+            return
         self._idle.append(connection)
         if len(self._idle) > self._max_idle:
             self._idle.popleft().abandon()
@@ -97,6 +124,20 @@ class Pool:
                 self._idle.remove(connection)
             except ValueError:
                 return
+            self._was_closed_idle(connection)
+
+    def _was_closed_idle(self, connection: Connection) -> None:
+        """The upstream closed an idle connection. Twice within a moment of its reply, and its keep-alive is not believed for a while:
+        the next request could otherwise be written into a closing connection, and a POST must not be repeated."""
+        now = time.monotonic()
+        if now - connection.since > _HASTY_S:
+            return
+        self._hasty_closes += 1
+        if self._hasty_closes >= _HASTY_CLOSES:
+            self._hasty_closes = 0
+            self._distrusts_until = now + _DISTRUST_S
+            while self._idle:
+                self._idle.pop().abandon()
 
     def sweep(self, now: float) -> None:
         """Fail what is overdue and close what has idled too long. Called a few times a second: one pass instead of a timer each."""

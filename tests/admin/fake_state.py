@@ -21,6 +21,14 @@ class FakeState:
         self.kept: list[dict[str, Any]] = []
         self.asked: list[tuple[int, str | None]] = []
         self.is_shadow_gone = False
+        self.reload_problem = ""
+        self.switched: list[bool] = []
+
+    async def reload(self) -> str:
+        return self.reload_problem
+
+    def set_mirroring(self, is_on: bool) -> None:
+        self.switched.append(is_on)
 
     def health(self) -> Health:
         return self.shown_health

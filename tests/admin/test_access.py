@@ -12,6 +12,7 @@ from shadowproxy.admin.access import Access, is_local
 from shadowproxy.admin.app import ENDPOINTS, build
 from tests.admin.clients import bearer, client_of
 from tests.admin.fake_state import FakeState, pair
+from tests.admin.test_app import LOOKS
 
 TOKEN = "correct horse é"
 PROBES = ("/healthz", "/readyz")
@@ -46,7 +47,7 @@ async def test_closed_without_the_token(path: str, headers: dict[str, str]) -> N
 @pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER"])
 async def test_open_with_the_token(scheme: str) -> None:
     async with client_of(FakeState("small"), TOKEN) as client:
-        for path in ENDPOINTS:
+        for path in LOOKS:
             assert (await client.get(path, headers={"authorization": f"{scheme} {TOKEN}"})).status == 200
 
 

@@ -96,7 +96,7 @@ async def test_sse_event_arrives_before_the_next_is_sent() -> None:
 async def test_chunked_request_is_reframed_whole() -> None:
     async with Upstream() as upstream, bench(upstream.url) as b:
         client = await b.client()
-        client.send(b"POST /v1/x HTTP/1.1\r\nhost: t\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n")
+        client.send(b"POST /v1/completions HTTP/1.1\r\nhost: t\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n")
         client.send(b"4;x=y\r\ndefg\r\n0\r\nX-Secret-Trailer: 1\r\n\r\n")
         assert (await client.reply()).endswith(b"ok")
         _, headers, body = split(upstream.requests[0])

@@ -9,7 +9,7 @@ import struct
 import orjson
 import pytest
 
-from tests.gateway.wires import Upstream, bench, post, split, until
+from tests.gateway.wires import Upstream, bench, closed_port, post, split, until
 
 BAD_REQUESTS = {
     "not http": b"hello there\r\n\r\n",
@@ -127,12 +127,6 @@ async def test_request_that_stops_arriving_gets_408() -> None:
             client = await b.client()
             client.send(request)
             assert (await client.rest()).startswith(b"HTTP/1.1 408")
-
-
-def closed_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
 
 
 async def test_unreachable_primary_gives_502_and_the_connection_lives_on() -> None:

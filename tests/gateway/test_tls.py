@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import shutil
 import ssl
 import subprocess
@@ -72,11 +73,10 @@ async def test_client_certificate_is_demanded(tmp_path: Path) -> None:
         client = await connect(b.port, tmp_path / "server.pem", own)
         assert (await client.ask(post(b"x"))).endswith(b"ok")
         client.writer.close()
-        with pytest.raises((ssl.SSLError, ConnectionError, asyncio.IncompleteReadError)):
+        with contextlib.suppress(ssl.SSLError, ConnectionError):  # TLS 1.3 refuses after the client's side of the handshake is done
             stranger = await connect(b.port, tmp_path / "server.pem")
             stranger.send(post(b"x"))
-            assert await stranger.reply() == b"", "the handshake may fail only at the first read"
-            raise ConnectionError
+            assert await stranger.reply() == b""
         assert len(upstream.requests) == 1
 
 
@@ -112,7 +112,7 @@ def test_broken_renewal_keeps_the_old_certificate(tmp_path: Path, caplog: pytest
 
 
 def test_missing_certificate_fails_the_start(tmp_path: Path) -> None:
-    with pytest.raises(StartError, match="cannot load tls.cert_file"):
+    with pytest.raises(StartError, match=r"cannot load tls\.cert_file"):
         Certificate(ServerTls(cert_file=tmp_path / "none.pem", key_file=tmp_path / "none.key"))
 
 

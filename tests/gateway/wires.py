@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Self
@@ -163,6 +164,13 @@ async def bench(upstream_url: str, **sections: object) -> AsyncIterator[Bench]:
             client.writer.close()
         await gateway.drain(0.2)
         await tasks.close()
+
+
+def closed_port() -> int:
+    """A port of loopback on which nobody listens."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return sock.getsockname()[1]
 
 
 async def until(condition: Callable[[], object], within_s: float = DEADLINE_S) -> None:

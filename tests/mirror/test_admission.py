@@ -23,6 +23,8 @@ def request(body: object) -> Request:
         ({"tools": [{"name": "f", "input_schema": {}}]}, ""),
         ({"tools": [{"type": "function"}, {"type": "mcp", "server_url": "https://x"}]}, "hosted_tools"),
         ({"tools": [{"type": "web_search"}]}, "hosted_tools"),
+        ({"mcp_servers": [{"type": "url", "url": "https://x"}]}, "hosted_tools"),
+        ({"mcp_servers": []}, ""),
         ({"tools": "odd"}, ""),
         ([1, 2], ""),
     ],
