@@ -1,19 +1,18 @@
-"""A closed loop of keep-alive connections; prints one JSON line: requests, seconds, latencies at the usual percentiles, errors."""
+"""A closed loop of keep-alive connections, for machines without wrk; prints one JSON line in the form that ``wrk.py`` gives, too."""
 
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import sys
 import time
 
+import messages
 import uvloop
+from percentiles import milliseconds
 
-BODY = b'{"model":"m","messages":[{"role":"user","content":"' + b"y" * 950 + b'"}]}'
-REQUEST = b"POST /v1/chat/completions HTTP/1.1\r\nhost: load\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b" % (
-    len(BODY),
-    BODY,
-)
+_REQUEST = messages.request(messages.question())
 
 
 class Client(asyncio.Protocol):
@@ -26,6 +25,7 @@ class Client(asyncio.Protocol):
         self.head = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
         self.transport = transport
         self.ask()
 
@@ -33,7 +33,7 @@ class Client(asyncio.Protocol):
         self.started = time.perf_counter()
         self.left = -1
         self.head = b""
-        self.transport.write(REQUEST)
+        self.transport.write(_REQUEST)
 
     def data_received(self, data: bytes) -> None:
         if self.left < 0:
@@ -63,6 +63,7 @@ class Client(asyncio.Protocol):
 
 
 async def main(port: int, connections: int, seconds: float) -> None:
+    gc.disable()
     latencies: list[float] = []
     loop = asyncio.get_running_loop()
     started = time.perf_counter()
@@ -70,11 +71,11 @@ async def main(port: int, connections: int, seconds: float) -> None:
     for _ in range(connections):
         _, client = await loop.create_connection(lambda: Client(latencies, started + seconds), "127.0.0.1", port)
         clients.append(client)
-    await asyncio.wait([client.done for client in clients], timeout=seconds + 10)
+    _, unfinished = await asyncio.wait([client.done for client in clients], timeout=seconds + 10)
     took = time.perf_counter() - started
-    latencies.sort()
-    at = {f"p{share}": latencies[min(int(len(latencies) * share / 100), len(latencies) - 1)] * 1000 for share in (50, 90, 99)}
-    print(json.dumps({"requests": len(latencies), "seconds": took, "errors": sum(client.errors for client in clients), **at}))
+    errors = sum(client.errors for client in clients) + len(unfinished)
+    print(json.dumps({"requests": len(latencies), "seconds": took, "errors": errors, **milliseconds(latencies)}))
 
 
-uvloop.run(main(int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])))
+if __name__ == "__main__":
+    uvloop.run(main(int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])))

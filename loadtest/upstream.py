@@ -1,42 +1,154 @@
-"""A fixed 1 KB answer as fast as Python can give it: the model server of the load tests. Counts requests; ``/count`` tells."""
+"""The model server of the load tests, in Python: one healthy or misbehaving way per process. Counts requests; ``/count`` tells.
+
+Streams are written by one wheel of millisecond slots rather than by a timer per stream, so that a thousand of them cost little.
+"""
 
 from __future__ import annotations
 
+import argparse
 import asyncio
-import sys
+import gc
+import re
+import time
 
+import messages
 import uvloop
 
-BODY = b'{"choices":[{"index":0,"message":{"role":"assistant","content":"' + b"x" * 900 + b'"},"finish_reason":"stop"}]}'
-REPLY = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b" % (len(BODY), BODY)
+_MAX_TOKENS = re.compile(rb'"max_tokens":\s*(\d+)')
+_SLOW_S = 0.2
+_FAILURE = b"HTTP/1.1 500 Internal Server Error\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}"
+
+
+def _plain_reply() -> tuple[bytes, bytes]:
+    """The parts before and after the number that differs."""
+    body = messages.answer().encode()
+    head = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(body)
+    before, _, after = (head + body).partition(b"000000000000")
+    return before, after
+
+
+_BEFORE, _AFTER = _plain_reply()
+
+
+class Wheel:
+    """Writes the next chunk of every open stream, each once per interval."""
+
+    def __init__(self, interval_ms: int) -> None:
+        self._slots: list[set[Answers]] = [set() for _ in range(interval_ms)]
+        self._at_ms = 0
+        self._open = 0
+
+    def add(self, stream: Answers) -> None:
+        loop = asyncio.get_running_loop()
+        if self._open == 0:
+            self._at_ms = int(loop.time() * 1000)
+            loop.call_later(0.001, self._turn)
+        self._open += 1
+        stream.slot = self._slots[self._at_ms % len(self._slots)]
+        stream.slot.add(stream)
+
+    def remove(self, stream: Answers) -> None:
+        if stream.slot is not None:
+            stream.slot.discard(stream)
+            stream.slot = None
+            self._open -= 1
+
+    def _turn(self) -> None:
+        loop = asyncio.get_running_loop()
+        now_ms = int(loop.time() * 1000)
+        while self._at_ms < now_ms:
+            self._at_ms += 1
+            slot = self._slots[self._at_ms % len(self._slots)]
+            if slot:
+                chunk = messages.stamped_chunk(time.monotonic_ns())
+                for stream in tuple(slot):
+                    stream.send_chunk(chunk)
+        if self._open:
+            loop.call_later(0.001, self._turn)
 
 
 class Answers(asyncio.Protocol):
+    """One connection."""
+
     count = 0
+    mode = "healthy"
+    wheel = Wheel(20)
+
+    def __init__(self) -> None:
+        self.buffer = b""
+        self.slot: set[Answers] | None = None
+        self.chunks_left = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
         self.transport = transport
-        self.buffer = b""
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.wheel.remove(self)
 
     def data_received(self, data: bytes) -> None:
-        self.buffer += data
+        self.buffer = self.buffer + data if self.buffer else data
         while (end := self.buffer.find(b"\r\n\r\n")) >= 0:
             head = self.buffer[:end].lower()
-            size = int(head.partition(b"content-length:")[2].split(b"\r\n")[0] or 0) if b"content-length:" in head else 0
+            at = head.find(b"content-length:")
+            size = int(head[at + 15 :].partition(b"\r\n")[0]) if at >= 0 else 0
             if len(self.buffer) < end + 4 + size:
                 return
+            body = self.buffer[end + 4 : end + 4 + size]
             self.buffer = self.buffer[end + 4 + size :]
             if head.startswith(b"get /count"):
                 text = b"%d" % Answers.count
                 self.transport.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(text), text))
             else:
                 Answers.count += 1
-                self.transport.write(REPLY)
+                self.answer(body)
+
+    def answer(self, body: bytes) -> None:
+        if self.mode == "hanging":
+            return
+        if self.mode == "failing":
+            self.transport.write(_FAILURE)
+        elif b'"stream"' in body and (asked := _MAX_TOKENS.search(body)):
+            self.start_stream(int(asked[1]))
+        elif self.mode == "slow":
+            asyncio.get_running_loop().call_later(_SLOW_S, self.reply)
+        else:
+            self.reply()
+
+    def reply(self) -> None:
+        if not self.transport.is_closing():
+            self.transport.write(b"%b%012d%b" % (_BEFORE, Answers.count, _AFTER))
+
+    def start_stream(self, chunks: int) -> None:
+        self.chunks_left = chunks - 1
+        first = messages.STREAM_HEAD + messages.stamped_chunk(time.monotonic_ns())
+        if chunks <= 1:
+            self.transport.write(first + messages.STREAM_END)
+        else:
+            self.transport.write(first)
+            self.wheel.add(self)
+
+    def send_chunk(self, chunk: bytes) -> None:
+        self.chunks_left -= 1
+        if self.chunks_left > 0:
+            self.transport.write(chunk)
+        else:
+            self.wheel.remove(self)
+            self.transport.write(chunk + messages.STREAM_END)
 
 
-async def main() -> None:
-    server = await asyncio.get_running_loop().create_server(Answers, "127.0.0.1", int(sys.argv[1]), backlog=1024)
+async def main(port: int, mode: str, interval_ms: int) -> None:
+    Answers.mode = mode
+    Answers.wheel = Wheel(interval_ms)
+    gc.disable()  # nothing here makes cycles, and a collection would show up in the latencies of what is measured
+    server = await asyncio.get_running_loop().create_server(Answers, "127.0.0.1", port, backlog=4096)
     await server.serve_forever()
 
 
-uvloop.run(main())
+if __name__ == "__main__":
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("port", type=int)
+    options.add_argument("--mode", choices=("healthy", "slow", "hanging", "failing"), default="healthy")
+    options.add_argument("--interval-ms", type=int, default=20)
+    chosen = options.parse_args()
+    uvloop.run(main(chosen.port, chosen.mode, chosen.interval_ms))

@@ -75,10 +75,14 @@ async def serve(path: Path, announce: Callable[[str, str], None]) -> None:
         loop.add_signal_handler(number, supervisor.stop)
     loop.add_signal_handler(signal.SIGHUP, lambda: tasks.start("reload", supervisor.reload()))
     token = config.admin.token.secret() if config.admin.token else None
-    surface = await admin.serve(admin.build(supervisor, token), config.admin.listen)
     try:
-        await supervisor.start()
-        announce(supervisor.address, surface.address)
+        surface = await admin.serve(admin.build(supervisor, token), config.admin.listen)
+    except ShadowproxyError:
+        await supervisor.close()
+        raise
+    try:
+        if await supervisor.start():
+            announce(supervisor.address, surface.address)
         await supervisor.wait()
     finally:
         await supervisor.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import signal
 from collections.abc import Awaitable, Callable
@@ -15,6 +16,8 @@ from shadowproxy import control
 from shadowproxy.control import Channel, Hello, Message, Ready, Report
 from shadowproxy.counts import Counts
 from shadowproxy.tasks import Tasks
+
+_log = logging.getLogger(__name__)
 
 #: What a killed process had counted since its last report is lost: a fifth of a second of it.
 _REPORT_S = 0.2
@@ -66,8 +69,11 @@ class Leash:
         if self._channel is not None:
             refresh()
             self._channel.send(Report.of(self._counts.everything()))
-            async with asyncio.timeout(_LAST_REPORT_S):
-                await self._channel.drain()
+            try:
+                async with asyncio.timeout(_LAST_REPORT_S):
+                    await self._channel.drain()
+            except (TimeoutError, ConnectionError) as exc:
+                _log.debug("the supervisor did not take the last report: %s", exc)  # it was killed, or hangs: nobody is left to tell
             await self._channel.close()
 
     async def _listen(self, channel: Channel, answer: Callable[[Message], None]) -> None:

@@ -141,8 +141,8 @@ class Supervisor:
 
     # --- life cycle -------------------------------------------------------------------------------------------------
 
-    async def start(self) -> None:
-        """Bind, start every child, and return when all of them serve. Raises :class:`StartError`."""
+    async def start(self) -> bool:
+        """Bind, start every child, and return True when all of them serve; False where a stop came first. Raises :class:`StartError`."""
         self._sockets = bind(self._config.listen, self._config.workers)
         self.address = address_of(self._sockets[0])
         self._control = await control.listen(self._run_dir / "control.sock", self._serve_child)
@@ -159,7 +159,10 @@ class Supervisor:
         while not all(child.is_ready for child in self._children):
             if self._failure is not None:
                 raise self._failure
+            if self._stopped.is_set():
+                return False
             await asyncio.sleep(0.01)
+        return True
 
     def _spec(self, name: str, config: Config) -> dict[str, object]:
         """What a child is told. Each generation of the shadow process listens on a path of its own."""
@@ -280,6 +283,8 @@ class Supervisor:
             self._tasks.start("drain", self._drain())
 
     async def _drain(self) -> None:
+        for sock in self._sockets:
+            sock.close()  # or the kernel would go on to accept clients whom no worker will ever serve
         await self._end([child for child in self._children if child.role == "gateway"], self._config.limits.drain_s + 2)
         await self._end([child for child in self._children if child.role == "shadow"], 5)
         self.judge.look()

@@ -20,6 +20,11 @@ _ENDINGS: tuple[tuple[tuple[str, ...], str, str], ...] = (
     (("infer",), "infer", GENERIC),
     (("generate",), "generate", GENERIC),
     (("generate_stream",), "generate", GENERIC),
+    (("embed",), "embeddings", GENERIC),  # text-embeddings-inference
+    (("score",), "rerank", GENERIC),
+    (("classify",), "predict", GENERIC),
+    (("predict",), "predict", GENERIC),
+    (("invocations",), "predict", GENERIC),  # SageMaker and MLflow containers
 )
 
 
@@ -35,11 +40,13 @@ def dialect_of(target: str) -> str:
 
 def _route_and_dialect(target: str) -> tuple[str, str]:
     segments = _segments(target)
+    if not segments:
+        return "generate", GENERIC  # the root of text-generation-inference and of most one-model containers
     for ending, route, dialect in _ENDINGS:
         if segments[-len(ending) :] == ending:
             return route, dialect
     # KServe V1 puts the verb behind the model's name: /v1/models/{name}:predict.
-    return ("predict" if segments and segments[-1].endswith(":predict") else "other"), GENERIC
+    return ("predict" if segments[-1].endswith(":predict") else "other"), GENERIC
 
 
 def _segments(target: str) -> tuple[str, ...]:

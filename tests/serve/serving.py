@@ -139,7 +139,8 @@ class Serving:
         return [pid for pid in self.everyone() if _read(pid, "cmdline").rstrip(b"\0").split(b"\0")[-2:] == [b"shadowproxy.app", role.encode()]]
 
     def temp_files(self) -> list[str]:
-        return sorted(path.name for path in self.temp.iterdir())
+        """What lies in the temporary folder, without the file that onnxruntime writes there when it is imported."""
+        return sorted(path.name for path in self.temp.iterdir() if path.name != ".ses")
 
     # --- admin --------------------------------------------------------------------------------------------------------
 

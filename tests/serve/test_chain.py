@@ -47,10 +47,10 @@ async def test_chain_over_unix_sockets_samples_stably_and_does_not_multiply() ->
                     assert reply.status == 200
                 scrape = await outer.wait_for("shadowproxy_pairs_resolved_total", predicted, arm="candidate", outcome="ok")
                 assert scrape.value("shadowproxy_pairs_issued_total", arm="candidate") == predicted
-                assert scrape.value("shadowproxy_not_mirrored_total", reason="sampled_out") == REQUESTS - predicted
+                await outer.wait_for("shadowproxy_not_mirrored_total", REQUESTS - predicted, reason="sampled_out")
                 inner = await tcp_side.wait_for("shadowproxy_pairs_resolved_total", REQUESTS, outcome="ok")
                 assert inner.value("shadowproxy_pairs_issued_total") == REQUESTS
-                assert inner.value("shadowproxy_not_mirrored_total", reason="already_mirrored") == predicted
+                await tcp_side.wait_for("shadowproxy_not_mirrored_total", predicted, reason="already_mirrored")
             assert primary.requests == REQUESTS + predicted
             assert candidate.requests == REQUESTS
             assert not any(Path(address[5:]).exists() for address in (listen, admin, middle))

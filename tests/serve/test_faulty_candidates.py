@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import socket
 
@@ -61,10 +62,14 @@ async def test_failing_candidate_is_rolled_back_soon_and_an_equal_one_never() ->
                 for _ in range(40):
                     assert (await caller.ask(request("POST", b"{}"))).status == 200
                 await serve.wait_for("shadowproxy_pairs_resolved_total", number * 80)
-                scrape = await serve.wait_for("shadowproxy_verdict", 1, rollout=(await serve.verdict("broken"))["rollout"], state="rollback")
                 bad, good = await serve.verdict("broken"), await serve.verdict("equal")
+                async with asyncio.timeout(5):
+                    while not (bad["issued"] == good["issued"] == number * 40 and bad["unresolved"] == good["unresolved"] == 0):
+                        bad, good = await serve.verdict("broken"), await serve.verdict("equal")
+                assert bad["state"] == "rollback"
                 assert bad["reasons"][0]["code"] == "worse:error"
                 assert bad["reasons"][0]["gate"] == "error"
                 assert good["state"] != "rollback"
-                assert good["issued"] == number * 40
+                scrape = await serve.scrape()
                 assert scrape.value("shadowproxy_verdict", rollout=good["rollout"], state="rollback") == 0
+                assert scrape.value("shadowproxy_verdict", rollout=bad["rollout"], state="rollback") == 1

@@ -43,9 +43,13 @@ from shadowproxy.wire.reading import dialect_of, route_of
         ("/v1/models?next=/v1/chat/completions", "other", "generic"),
         ("/v1/chat/completions/chatcmpl-1", "other", "generic"),
         ("/v1/mychat/completions", "completions", "generic"),
-        ("/", "other", "generic"),
+        ("/", "generate", "generic"),
+        ("/?stream=true", "generate", "generic"),
+        ("/invocations", "predict", "generic"),
+        ("/embed", "embeddings", "generic"),
         ("*", "other", "generic"),
-        ("", "other", "generic"),
+        ("/v1/files", "other", "generic"),
+        ("/v1/batches", "other", "generic"),
     ],
 )
 def test_route_and_dialect(target: str, route: str, dialect: str) -> None:
