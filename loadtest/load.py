@@ -7,6 +7,7 @@ import gc
 import json
 import sys
 import time
+from typing import cast
 
 import messages
 import uvloop
@@ -25,8 +26,7 @@ class Client(asyncio.Protocol):
         self.head = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = cast("asyncio.Transport", transport)
         self.ask()
 
     def ask(self) -> None:

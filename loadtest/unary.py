@@ -51,6 +51,7 @@ def figures(result: Round) -> Round:
     return rates
 
 
+PINNED = "Proxy under test on one core; load, servers and, on two cores, this proxy's shadow process share the other: copies slow the load."
 HEADINGS = (
     "",
     "req/s",
@@ -69,7 +70,7 @@ HEADINGS = (
 )
 
 
-def print_table(title: str, rows: list[Row]) -> None:
+def print_table(title: str, rows: list[Row], placing: str = PINNED) -> None:
     for row in rows:
         row.rounds = [{**each, "copies_rate": each["copies_in_round"] / each["seconds"]} for each in row.rounds]
     lines = []
@@ -96,6 +97,6 @@ def print_table(title: str, rows: list[Row]) -> None:
     notes = (
         "x Envoy: median of the rounds' ratios; mirroring rows against Envoy mirror, the others against Envoy.",
         "CPU-s: user + system of the proxy's processes until the last copy is through, per 10,000 client requests or delivered copies.",
-        "Proxy under test on one core; load, servers, and this proxy's shadow process share the other, so copies slow the load.",
+        placing,
     )
     show(title, HEADINGS, lines, notes)

@@ -10,6 +10,7 @@ import asyncio
 import gc
 import re
 import time
+from typing import cast
 
 import messages
 import uvloop
@@ -80,8 +81,7 @@ class Answers(asyncio.Protocol):
         self.chunks_left = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = cast("asyncio.Transport", transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.wheel.remove(self)

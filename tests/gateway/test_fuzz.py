@@ -165,27 +165,10 @@ def test_requests_are_the_same_for_every_single_cut() -> None:
 #: Pieces that bring random bytes past the first line now and then.
 TOKENS = st.sampled_from(
     [
-        b"GET ",
-        b"POST ",
-        b"/v1/chat/completions",
-        b" HTTP/1.1\r\n",
-        b" HTTP/1.0\r\n",
-        b"host: t\r\n",
-        b"content-length: 3\r\n",
-        b"\r\n",
-        b"\n",
-        b"\r",
-        b"content-length: 99999999999999999999\r\n",
-        b"transfer-encoding: chunked\r\n",
-        b"connection: close\r\n",
-        b"connection: upgrade\r\n",
-        b"upgrade: h2c\r\n",
-        b"upgrade: websocket\r\n",
-        b"expect: 100-continue\r\n",
-        b"3\r\nabc\r\n",
-        b"0\r\n\r\n",
-        b"ffffffffffffffffff\r\n",
-        b"abc",
+        *(b"GET ", b"POST ", b"/v1/chat/completions", b" HTTP/1.1\r\n", b" HTTP/1.0\r\n", b"\r\n", b"\n", b"\r"),
+        *(b"host: t\r\n", b"content-length: 3\r\n", b"content-length: 99999999999999999999\r\n", b"transfer-encoding: chunked\r\n"),
+        *(b"connection: close\r\n", b"connection: upgrade\r\n", b"upgrade: h2c\r\n", b"upgrade: websocket\r\n"),
+        *(b"expect: 100-continue\r\n", b"3\r\nabc\r\n", b"0\r\n\r\n", b"ffffffffffffffffff\r\n", b"abc"),
     ]
 )
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from shadowproxy.testing.echo import EchoServer
 from tests.serve.serving import serving
-from tests.serve.wire import Caller, request
+from tests.serve.wire import ECHO_ROUTE, Caller, request
 
 REQUESTS = 200
 PERCENT = 50
@@ -25,18 +25,24 @@ async def test_chain_over_unix_sockets_samples_stably_and_does_not_multiply() ->
     predicted = sum(is_sampled(each) for each in ids)
     assert 0 < predicted < REQUESTS
     async with EchoServer(lifetime_s=600) as primary, EchoServer(lifetime_s=600) as candidate:
-        inner_tree = {"primary": {"url": primary.url}, "candidates": [{"name": "v3", "url": candidate.url}], "embed": {"backend": "none"}}
+        inner_tree = {
+            "primary": {"url": primary.url},
+            "candidates": [{"name": "v3", "url": candidate.url}],
+            "embed": {"backend": "none"},
+            "routes": [ECHO_ROUTE],
+        }
         async with serving(inner_tree) as tcp_side:
             # The sockets live in a folder that the first serve owns and that is short enough for a socket path.
             folder = tcp_side.folder
             listen, admin, middle = (f"unix:{folder}/{name}" for name in ("o", "a", "m"))
-            relay_tree = {"listen": middle, "primary": {"url": tcp_side.url}, "embed": {"backend": "none"}}
+            relay_tree = {"listen": middle, "primary": {"url": tcp_side.url}, "embed": {"backend": "none"}, "routes": [ECHO_ROUTE]}
             outer_tree = {
                 "listen": listen,
                 "primary": {"url": middle},
                 "candidates": [{"name": "v2", "url": middle}],
                 "mirror": {"percent": PERCENT},
                 "embed": {"backend": "none"},
+                "routes": [ECHO_ROUTE],
                 "admin": {"listen": admin},
             }
             async with serving(relay_tree), serving(outer_tree) as outer, Caller(listen) as caller:

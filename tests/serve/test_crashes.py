@@ -8,6 +8,7 @@ import os
 import signal
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from typing import Self
 
 import orjson
 import pytest
@@ -15,7 +16,7 @@ import pytest_asyncio
 
 from shadowproxy.testing.echo import EchoServer
 from tests.serve.serving import Scrape, Serving, eventually, serving
-from tests.serve.wire import Caller, Reply, ask, request
+from tests.serve.wire import ECHO_ROUTE, Caller, Reply, ask, request
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -40,6 +41,7 @@ async def bench() -> AsyncIterator[Bench]:
             "primary": {"url": primary.url},
             "candidates": [{"name": "v2", "url": candidate.url}],
             "embed": {"backend": "none"},
+            "routes": [ECHO_ROUTE],
             "handover": {"buffer_bytes": BUFFER_BYTES},
             "verdict": {"interval_s": 0.1},
         }
@@ -57,7 +59,7 @@ class Load:
         self._tasks: list[asyncio.Task[None]] = []
         self.replies = 0
 
-    async def __aenter__(self) -> Load:
+    async def __aenter__(self) -> Self:
         self._tasks = [asyncio.create_task(self._ask_on()) for _ in range(self._clients)]
         return self
 
@@ -157,7 +159,12 @@ async def test_killed_gateway_worker_is_replaced_and_its_counts_stay(bench: Benc
 
 async def test_orphans_end_by_themselves_when_the_supervisor_is_killed() -> None:
     async with EchoServer(lifetime_s=600) as upstream:
-        tree = {"primary": {"url": upstream.url}, "candidates": [{"name": "v2", "url": upstream.url}], "embed": {"backend": "none"}}
+        tree = {
+            "primary": {"url": upstream.url},
+            "candidates": [{"name": "v2", "url": upstream.url}],
+            "embed": {"backend": "none"},
+            "routes": [ECHO_ROUTE],
+        }
         async with serving({**tree, "workers": 2}, stops_cleanly=False) as serve:
             assert len(serve.everyone()) == 4
             assert serve.process is not None

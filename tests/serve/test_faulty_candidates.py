@@ -9,7 +9,7 @@ import socket
 from shadowproxy.testing.echo import EchoServer
 from shadowproxy.testing.faults import FaultyServer
 from tests.serve.serving import serving
-from tests.serve.wire import Caller, ask, request
+from tests.serve.wire import ECHO_ROUTE, Caller, ask, request
 
 REQUESTS = 10
 
@@ -26,6 +26,7 @@ async def test_each_way_of_being_broken_has_its_own_outcome_and_no_client_notice
             "primary": {"url": primary.url},
             "candidates": [{"name": name, "url": url, "timeout_s": 2 if name == "hangs" else 30} for name, url in arms.items()],
             "embed": {"backend": "none"},
+            "routes": [ECHO_ROUTE],
         }
         serve = await stack.enter_async_context(serving(tree))
         asked = request("POST", b'{"messages":[]}')
@@ -54,6 +55,7 @@ async def test_failing_candidate_is_rolled_back_soon_and_an_equal_one_never() ->
             "primary": {"url": primary.url},
             "candidates": [{"name": "equal", "url": equal.url}, {"name": "broken", "url": broken.url}],
             "embed": {"backend": "none"},
+            "routes": [ECHO_ROUTE],
             "gates": {"ttft": {"calibration_pairs": 20}},
             "verdict": {"interval_s": 0.05, "min_pairs": 20, "soak_s": 0.5},
         }

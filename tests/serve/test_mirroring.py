@@ -163,7 +163,9 @@ async def test_copies_and_retries_are_forwarded_but_not_copied_again(bench: Benc
 
 async def test_what_would_act_twice_is_not_copied(bench: Bench) -> None:
     for body, reason in ((b'{"previous_response_id":"r"}', "stateful"), (b'{"background":true}', "background")):
-        assert (await ask(bench.serve.url, request("POST", body, target="/v1/chat/completions"))).status == 400  # the recorded primary wants messages
+        assert (
+            await ask(bench.serve.url, request("POST", body, target="/v1/chat/completions"))
+        ).status == 400  # the recorded primary wants messages
         await bench.serve.wait_for("shadowproxy_not_mirrored_total", 1, reason=reason)
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from shadowproxy.testing.echo import EchoServer
 from tests.serve.serving import Serving, eventually, serving
-from tests.serve.wire import Caller, ask, chunks, request
+from tests.serve.wire import ECHO_ROUTE, Caller, ask, chunks, request
 
 EVENTS = 12
 INTERVAL_MS = 200
@@ -18,7 +18,12 @@ INTERVAL_MS = 200
 
 async def test_open_stream_is_finished_after_sigterm_and_its_copy_still_sent() -> None:
     async with EchoServer(lifetime_s=600) as primary, EchoServer(lifetime_s=600) as candidate:
-        tree = {"primary": {"url": primary.url}, "candidates": [{"name": "v2", "url": candidate.url}], "embed": {"backend": "none"}}
+        tree = {
+            "primary": {"url": primary.url},
+            "candidates": [{"name": "v2", "url": candidate.url}],
+            "embed": {"backend": "none"},
+            "routes": [ECHO_ROUTE],
+        }
         async with serving(tree) as serve, Caller(serve.url) as idle, Caller(serve.url) as streaming:
             assert (await idle.ask(request("POST", b"{}"))).status == 200
             await serve.wait_for("shadowproxy_pairs_resolved_total", 1)
@@ -51,7 +56,7 @@ async def test_open_stream_is_finished_after_sigterm_and_its_copy_still_sent() -
 
 async def test_stream_that_outlasts_the_drain_is_cut_and_the_exit_still_clean() -> None:
     async with EchoServer(lifetime_s=600) as primary:
-        tree = {"primary": {"url": primary.url}, "embed": {"backend": "none"}, "limits": {"drain_s": 0.3}}
+        tree = {"primary": {"url": primary.url}, "embed": {"backend": "none"}, "routes": [ECHO_ROUTE], "limits": {"drain_s": 0.3}}
         async with serving(tree) as serve, Caller(serve.url) as caller:
             reader, writer = await caller.open()
             writer.write(request("POST", b"{}", "x-echo: sse", "x-echo-events: 1000", "x-echo-interval-ms: 100"))
@@ -81,9 +86,8 @@ async def test_signal_before_readiness_ends_as_quietly() -> None:
 
 
 async def test_ask_is_refused_after_the_end() -> None:
-    async with EchoServer(lifetime_s=600) as primary:
-        async with serving({"primary": {"url": primary.url}, "embed": {"backend": "none"}}) as serve:
-            assert (await ask(serve.url, request("GET"))).status == 200
-            assert await serve.stop() == 0
-            with pytest.raises(ConnectionRefusedError):
-                await ask(serve.url, request("GET"))
+    async with serving({"primary": {"url": "http://127.0.0.1:1"}, "embed": {"backend": "none"}}) as serve:
+        assert (await ask(serve.url, request("GET"))).status == 502
+        assert await serve.stop() == 0
+        with pytest.raises(ConnectionRefusedError):
+            await ask(serve.url, request("GET"))

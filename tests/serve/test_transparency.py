@@ -15,7 +15,7 @@ import pytest_asyncio
 
 from shadowproxy.testing.echo import EchoServer
 from tests.serve.serving import Serving, serving
-from tests.serve.wire import Caller, ask, request
+from tests.serve.wire import ECHO_PATH, ECHO_ROUTE, Caller, ask, request
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -36,6 +36,7 @@ async def bench() -> AsyncIterator[Bench]:
             "primary": {"url": primary.url},
             "candidates": [{"name": "v2", "url": candidate.url}],
             "embed": {"backend": "none"},
+            "routes": [ECHO_ROUTE],
             "workers": 2,
         }
         yield Bench(await stack.enter_async_context(serving(tree)), primary, candidate)
@@ -43,7 +44,7 @@ async def bench() -> AsyncIterator[Bench]:
 
 def mixture(dice: random.Random) -> bytes:
     """One request of any kind that a client may send."""
-    body = bytes(dice.choices(b"abc{}\"\\ \r\n\0\xff", k=dice.choice((0, 1, 100, 5_000, 120_000))))
+    body = bytes(dice.choices(b'abc{}"\\ \r\n\0\xff', k=dice.choice((0, 1, 100, 5_000, 120_000))))
     odd = "X-Odd-Name: \tkept " + "".join(dice.choices("abc", k=8))
     match dice.choice(("length", "chunked", "sse", "close", "204", "304", "head", "get", "error")):
         case "head":
@@ -105,7 +106,7 @@ async def test_curl_sees_events_as_they_come(bench: Bench) -> None:
     """The first event is there while the upstream still has most of its events to send."""
     curl = await asyncio.create_subprocess_exec(
         "curl", "-sN", "--max-time", "20", "-d", "{}", "-H", "x-echo: sse", "-H", "x-echo-events: 8", "-H", "x-echo-interval-ms: 200",
-        f"{bench.serve.url}/v1/chat/completions", stdout=asyncio.subprocess.PIPE,
+        f"{bench.serve.url}{ECHO_PATH}", stdout=asyncio.subprocess.PIPE,
     )  # fmt: skip
     assert curl.stdout is not None
     loop = asyncio.get_running_loop()
@@ -121,7 +122,9 @@ async def test_curl_sees_events_as_they_come(bench: Bench) -> None:
     assert came[-1][0] - came[0][0] > 0.8
 
 
-@pytest.mark.parametrize("garbage", [b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", b"POST / HTTP/1.1\r\ncontent-length: no\r\n\r\n"])
+@pytest.mark.parametrize(
+    "garbage", [b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", b"POST / HTTP/1.1\r\ncontent-length: no\r\n\r\n"]
+)
 async def test_what_is_no_request_gets_400_and_the_connection_is_closed(bench: Bench, garbage: bytes) -> None:
     asked = bench.primary.requests
     async with Caller(bench.serve.url) as caller:
@@ -136,7 +139,7 @@ async def test_what_is_no_request_gets_400_and_the_connection_is_closed(bench: B
 
 
 async def test_unreachable_primary_is_a_502_in_json_and_nothing_more() -> None:
-    tree = {"primary": {"url": "http://127.0.0.1:1"}, "embed": {"backend": "none"}}
+    tree = {"primary": {"url": "http://127.0.0.1:1"}, "embed": {"backend": "none"}, "routes": [ECHO_ROUTE]}
     async with serving(tree) as serve:
         assert serve.pids("shadow") == []  # nothing to compare with: no such process
         for _ in range(2):

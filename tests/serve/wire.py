@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from typing import Self
 
 from shadowproxy.testing.echo import HOP_FIELDS
 
@@ -29,7 +30,12 @@ class Reply:
         return self.status_line, self.headers, self.body
 
 
-def request(method: str, body: bytes = b"", *lines: str, target: str = "/v1/echo", chunked: bool = False) -> bytes:
+#: What the echo server answers is no chat completion, so it is asked under a name of its own; see ``ECHO_ROUTE``.
+ECHO_PATH = "/v1/echo"
+ECHO_ROUTE = {"name": "echo", "path": ECHO_PATH}
+
+
+def request(method: str, body: bytes = b"", *lines: str, target: str = ECHO_PATH, chunked: bool = False) -> bytes:
     head = [f"{method} {target} HTTP/1.1", "Host: test", *lines]
     if chunked:
         head.append("Transfer-Encoding: chunked")
@@ -77,7 +83,7 @@ class Caller:
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
         self.opened = 0
 
-    async def __aenter__(self) -> Caller:
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
