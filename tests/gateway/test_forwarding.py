@@ -266,7 +266,11 @@ async def test_large_bodies_pass_both_ways_under_back_pressure() -> None:
         client.send(post(b"x" * size))
         head = await client.reply(has_body=False)
         assert b"content-length: 20000000" in head
+        await until(lambda: all(connection.is_paused for connection in b.gateway.pool._busy))
+        (held,) = b.gateway._clients
         assert b.gateway.pool._busy, "the reply is held back while nobody reads it"
+        assert held._transport is not None
+        assert held._transport.get_write_buffer_size() < 1_000_000, "and what is kept of it is bounded"
         got = hashlib.sha256()
         left = size
         async with asyncio.timeout(20):
@@ -277,6 +281,26 @@ async def test_large_bodies_pass_both_ways_under_back_pressure() -> None:
         assert got.digest() == hashlib.sha256(b"y" * size).digest()
         assert upstream.requests == [hashlib.sha256(b"x" * size).digest()]
         assert b.gateway._not_mirrored == {"request_too_large": 1}
+
+
+async def test_slow_upstream_holds_the_client_back() -> None:
+    go_on = asyncio.Event()
+
+    async def play(up: Upstream, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        await go_on.wait()
+        up.requests.append(await reader.readexactly(30_000_000))
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")
+
+    async with Upstream(play=play) as upstream, bench(upstream.url) as b:
+        client = await b.client()
+        client.send(post(b"x" * 30_000_000, path=b"/v1/files"))
+        await until(lambda: any(connection._held_back for connection in b.gateway._clients))
+        (connection,) = b.gateway.pool._busy
+        assert connection.transport is not None
+        assert connection.transport.get_write_buffer_size() < 1_000_000
+        go_on.set()
+        assert (await client.reply()).endswith(b"ok")
 
 
 async def test_upgrade_to_h2c_is_ignored_and_the_body_still_passes() -> None:
