@@ -48,6 +48,10 @@ _log = logging.getLogger(__name__)
 #: How often deadlines of copies are looked at.
 _SWEEP_S = 0.1
 
+#: How long a worker's first report of being ready waits for the hand-over, so that the first exchanges are not dropped. It serves
+#: clients meanwhile, and without a shadow process it goes on after this.
+_FIRST_LINE_S = 1.5
+
 #: At the end, how long what is on its way (frames, pairs) may take to arrive.
 _FLUSH_S = 2.0
 
@@ -133,6 +137,9 @@ async def run_gateway(spec: Spec) -> None:
     # What exists now lives as long as the process: keep the collector from walking it in the middle of traffic.
     gc.collect()
     gc.freeze()
+
+    if config.candidates:
+        await writer.connected(_FIRST_LINE_S)
 
     def refresh() -> None:
         gateway.report(counts)

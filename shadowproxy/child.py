@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import shutil
 import signal
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -47,6 +48,7 @@ class Leash:
         self._tasks = tasks
         self._channel: Channel | None = None
         self._stop = asyncio.Event()
+        self._is_orphaned = False
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, self._stop.set)
         loop.add_signal_handler(signal.SIGINT, self._stop.set)
@@ -75,10 +77,15 @@ class Leash:
             except (TimeoutError, ConnectionError) as exc:
                 _log.debug("the supervisor did not take the last report: %s", exc)  # it was killed, or hangs: nobody is left to tell
             await self._channel.close()
+        if self._is_orphaned:
+            # Killed, it could not tidy up. The last child to end removes what all of them shared; sockets in use stay usable.
+            shutil.rmtree(self._spec.run_dir, ignore_errors=True)
 
     async def _listen(self, channel: Channel, answer: Callable[[Message], None]) -> None:
         while (message := await channel.receive()) is not None:
             answer(message)
+        if not self._stop.is_set():
+            self._is_orphaned = True
         self._stop.set()  # the supervisor is gone: nobody would restart us or ask for us
 
     async def _report_forever(self, channel: Channel, refresh: Callable[[], None]) -> None:

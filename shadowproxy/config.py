@@ -148,7 +148,7 @@ class Primary(Section):
     first_byte_timeout_s: Seconds = 600.0
     """From the whole request sent to the first reply byte. 10 min: unary LLM replies think that long before a byte comes."""
     idle_timeout_s: Seconds = 300.0
-    """Longest silence within a reply. No total timeout: a stream may run as long as it speaks."""
+    """Longest silence within a reply, and longest refusal to take more of a request. No total timeout: a stream may run as long as it speaks."""
     keepalive_s: Seconds = 50.0
     """Idle pooled connections older than this are closed. Below the 60 s after which common servers and load balancers close them."""
     host: Literal["auto", "client", "upstream"] = "auto"
@@ -566,7 +566,7 @@ def _range_of(model: type[BaseModel] | None, name: str, context: Mapping[str, An
             bounds |= {key: getattr(part, key) for key in _BOUNDS if getattr(part, key, None) is not None}
     if "ge" in bounds and "le" in bounds:
         return f"within {bounds['ge']}..{bounds['le']}"
-    return " and ".join(_BOUNDS[key].format(value) for key, value in bounds.items())
+    return " and ".join(text.format(bounds[key]) for key, text in _BOUNDS.items() if key in bounds)
 
 
 def _metadata(field: Any) -> Iterator[Any]:

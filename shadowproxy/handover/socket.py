@@ -19,7 +19,7 @@ from shadowproxy.tasks import Tasks
 _log = logging.getLogger(__name__)
 
 #: Between attempts to reach a shadow process that is gone. Well below the 2 s within which it is restarted.
-_RECONNECT_S = 0.1
+_RECONNECT_S = 0.05
 
 
 class _Line(asyncio.Protocol):
@@ -59,6 +59,12 @@ class HandoverWriter:
     @property
     def is_connected(self) -> bool:
         return self._line is not None
+
+    async def connected(self, within_s: float) -> None:
+        """Wait for the first connection, at most this long."""
+        deadline = asyncio.get_running_loop().time() + within_s
+        while self._line is None and asyncio.get_running_loop().time() < deadline:
+            await asyncio.sleep(0.01)
 
     def start(self) -> None:
         """Connect, and again whenever the connection is lost."""

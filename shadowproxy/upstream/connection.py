@@ -92,6 +92,7 @@ class Connection(asyncio.Protocol):
         "_reason",
         "_skips_body",
         "_status",
+        "is_full",
         "is_paused",
         "is_sent",
         "phase",
@@ -110,6 +111,7 @@ class Connection(asyncio.Protocol):
         self.phase = Phase.IDLE
         self.since = time.monotonic()
         self.was_reused = False
+        self.is_full = False
         self.is_paused = False
         self.is_sent = False
         self._skips_body = False
@@ -271,10 +273,13 @@ class Connection(asyncio.Protocol):
             receiver.reply_failed(Outcome.RESET, what)
 
     def pause_writing(self) -> None:
+        self.is_full = True
+        self.since = time.monotonic()
         if self.receiver is not None:
             self.receiver.upstream_full()
 
     def resume_writing(self) -> None:
+        self.is_full = False
         if self.receiver is not None:
             self.receiver.upstream_drained()
 

@@ -147,6 +147,8 @@ class Pool:
                 continue
             if connection.phase is Phase.FIRST_BYTE and waited > self._timing.first_byte_s:
                 connection.fail(Outcome.TIMEOUT, f"sent no reply within {self._timing.first_byte_s:g} s")
+            elif connection.phase is Phase.SENDING and connection.is_full and waited > self._timing.idle_s:
+                connection.fail(Outcome.TIMEOUT, f"took no more of the request for {self._timing.idle_s:g} s")
             elif connection.phase is Phase.REPLY and waited > self._timing.idle_s:
                 connection.fail(Outcome.TIMEOUT, f"was silent for {self._timing.idle_s:g} s in the middle of its reply")
         while self._idle and now - self._idle[0].since > self._timing.keepalive_s:

@@ -62,7 +62,8 @@ async def test_broken_request_is_answered_and_the_connection_closed(name: str) -
 
 async def test_smuggled_second_request_is_never_forwarded() -> None:
     """The classical TE.CL attack: a front end that believes Content-Length would forward the tail as the next client's request."""
-    attack = b"POST / HTTP/1.1\r\nhost: t\r\ncontent-length: 6\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\nGET /admin HTTP/1.1\r\nhost: t\r\n\r\n"
+    head = b"POST / HTTP/1.1\r\nhost: t\r\ncontent-length: 6\r\ntransfer-encoding: chunked\r\n\r\n"
+    attack = head + b"0\r\n\r\nGET /admin HTTP/1.1\r\nhost: t\r\n\r\n"
     async with Upstream() as upstream, bench(upstream.url) as b:
         client = await b.client()
         client.send(attack)
@@ -193,6 +194,18 @@ async def test_silent_primary_gives_504() -> None:
         first, _, body = split(await client.ask(post(b"")))
         assert first == b"HTTP/1.1 504 Gateway Timeout"
         assert orjson.loads(body)["error"]["code"] == "primary_timeout"
+
+
+async def test_primary_that_stops_reading_the_request_gives_504() -> None:
+    async def play(up: Upstream, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(60)
+
+    async with Upstream(play=play) as upstream, bench(upstream.url, primary={"idle_timeout_s": 0.3}) as b:
+        client = await b.client()
+        client.send(post(b"x" * 20_000_000))
+        first, _, body = split(await client.reply())
+        assert first == b"HTTP/1.1 504 Gateway Timeout"
+        assert "took no more of the request" in orjson.loads(body)["error"]["message"]
 
 
 async def stale_then_fresh(up: Upstream, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

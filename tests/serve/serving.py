@@ -66,7 +66,6 @@ class Serving:
         self._config.write_text(
             yaml.safe_dump({"listen": "127.0.0.1:0", **tree, "admin": {"listen": "127.0.0.1:0", **tree.get("admin", {})}})
         )
-        self._workers = tree.get("workers", 1) if tree.get("candidates") else 0
         self._env = {**os.environ, **env, "TMPDIR": str(self.temp)}
         self.process: asyncio.subprocess.Process | None = None
         self._session: aiohttp.ClientSession | None = None
@@ -103,7 +102,6 @@ class Serving:
         async with asyncio.timeout(START_S):
             line = (await self.process.stdout.readline()).decode()
         assert line.startswith("shadowproxy: serving on "), f"{line!r}; log:\n{self.log}"
-        await eventually(lambda: self.handovers() >= self._workers)
         self.address, _, self.admin = line.strip().removeprefix("shadowproxy: serving on ").partition(", admin on ")
         connector = aiohttp.UnixConnector(self.admin[5:]) if self.admin.startswith("unix:") else None
         self._session = aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=10))
@@ -144,14 +142,9 @@ class Serving:
             pid for pid in self.everyone() if _read(pid, "cmdline").rstrip(b"\0").split(b"\0")[-2:] == [b"shadowproxy.app", role.encode()]
         ]
 
-    def handovers(self) -> int:
-        """Connections of workers to the shadow process. A worker looks for it ten times a second, and drops and counts until then."""
-        lines = (line.split() for line in Path("/proc/net/unix").read_text().splitlines())
-        return sum(len(line) == 8 and line[5] == "03" and line[7].startswith(f"{self.temp}/") and "/handover" in line[7] for line in lines)
-
     def temp_files(self) -> list[str]:
-        """What lies in the temporary folder, without the file that onnxruntime writes there when it is imported."""
-        return sorted(path.name for path in self.temp.iterdir() if path.name != ".ses")
+        """What lies in the temporary folder."""
+        return sorted(path.name for path in self.temp.iterdir())
 
     # --- admin --------------------------------------------------------------------------------------------------------
 

@@ -1,0 +1,104 @@
+"""The channel between supervisor and children, over a real Unix socket."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import struct
+from pathlib import Path
+
+import pytest
+
+from shadowproxy import control
+from shadowproxy.control import Channel, Hello, Message, PairsReply, PairsRequest, Ready, Reference, Report
+
+MESSAGES: tuple[Message, ...] = (
+    Hello("shadow", "shadow", "shadow/1", 42),
+    Ready(),
+    Report.of({("shadowproxy_connections_total",): 3.0, ("shadowproxy_bytes_total", "in"): 2.5}),
+    Report([]),
+    Reference("v2-abc", "chat", 0.25),
+    PairsRequest(7, 20, None),
+    PairsReply(7, b"[]" * 100_000),
+)
+
+
+@pytest.fixture
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("c") / "c.sock"
+
+
+async def test_every_message_arrives_as_it_was_sent_and_the_end_is_none(path: Path) -> None:
+    received: list[Message | None] = []
+    ended = asyncio.Event()
+
+    async def serve(channel: Channel) -> None:
+        while (message := await channel.receive()) is not None:
+            received.append(message)
+        ended.set()
+
+    server = await control.listen(path, serve)
+    channel = await control.connect(path)
+    for message in MESSAGES:
+        channel.send(message)
+    await channel.drain()
+    await channel.close()
+    await asyncio.wait_for(ended.wait(), 5)
+    server.close()
+    assert tuple(received) == MESSAGES
+
+
+@pytest.mark.parametrize(
+    ("data", "story"),
+    [
+        (struct.pack(">I", 2**32 - 1), "announces 4294967295 bytes"),
+        (struct.pack(">I", 3) + b"\xff\xff\xff", "does not decode"),
+        (struct.pack(">I", 1) + b"\x01", "does not decode"),
+    ],
+)
+async def test_bytes_out_of_step_drop_the_connection_and_say_why(
+    path: Path, data: bytes, story: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def serve(channel: Channel) -> None:
+        while await channel.receive() is not None:
+            pass
+
+    server = await control.listen(path, serve)
+    reader, writer = await asyncio.open_unix_connection(str(path))
+    with caplog.at_level(logging.ERROR):
+        writer.write(data)
+        assert await asyncio.wait_for(reader.read(), 5) == b""
+    writer.close()
+    await writer.wait_closed()
+    server.close()
+    assert "control connection dropped" in caplog.text
+    assert story in caplog.text
+
+
+async def test_message_cut_in_the_middle_is_the_end_and_no_error(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    got: asyncio.Future[Message | None] = asyncio.get_running_loop().create_future()
+
+    async def serve(channel: Channel) -> None:
+        got.set_result(await channel.receive())
+
+    server = await control.listen(path, serve)
+    _, writer = await asyncio.open_unix_connection(str(path))
+    writer.write(struct.pack(">I", 100) + b"half")
+    writer.close()
+    assert await asyncio.wait_for(got, 5) is None
+    server.close()
+    assert caplog.text == ""
+
+
+async def test_socket_file_of_a_killed_predecessor_is_replaced(path: Path) -> None:
+    path.write_bytes(b"")
+
+    async def serve(channel: Channel) -> None:
+        channel.send(Ready())
+        await channel.drain()
+
+    server = await control.listen(path, serve)
+    channel = await control.connect(path)
+    assert await asyncio.wait_for(channel.receive(), 5) == Ready()
+    await channel.close()
+    server.close()

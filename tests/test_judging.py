@@ -1,0 +1,140 @@
+"""From totals fed by hand to verdict documents, under a clock that stands still."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from shadowproxy.config import Config, build
+from shadowproxy.counts import CELLS, PAIRS_ISSUED, PAIRS_PENDING, PAIRS_RESOLVED, Totals
+from shadowproxy.judging import Judge, rules_of
+from shadowproxy.testing.clock import ManualClock
+
+
+def config(**changes: object) -> Config:
+    tree: dict[str, object] = {
+        "primary": {"url": "http://a:1"},
+        "candidates": [{"name": "v2", "url": "http://b:1"}],
+        "embed": {"backend": "none"},
+        "gates": {"error": {"margin": 0.05}, "ttft": {"enabled": False}},
+        "verdict": {"soak_s": 60, "min_pairs": 50},
+    }
+    return build({**tree, **changes})
+
+
+class Bench:
+    """A judge with its totals; ``count`` reports what one boot of a shadow process has counted."""
+
+    def __init__(self, settings: Config | None = None) -> None:
+        self.config = settings or config()
+        self.rollout = self.config.rollout_id(self.config.candidates[0])
+        self.totals = Totals()
+        self.clock = ManualClock(1000.0)
+        self.judge = Judge(self.config, self.totals, self.clock)
+
+    def count(self, boot: str, issued: int, resolved: int, *, pending: int = 0, lost: int = 0, cell: str = "both_ok") -> None:
+        self.totals.absorb(
+            boot,
+            {
+                (PAIRS_ISSUED.name, self.rollout, "chat", "candidate"): issued,
+                (PAIRS_RESOLVED.name, self.rollout, "chat", "candidate", "ok"): resolved,
+                (PAIRS_RESOLVED.name, self.rollout, "chat", "candidate", "dropped_local"): lost,
+                (PAIRS_PENDING.name, self.rollout, "v2", "chat"): pending,
+                (CELLS.name, self.rollout, "chat", "error", cell): resolved,
+            },
+        )
+
+    def look(self) -> dict[str, Any]:
+        self.judge.look()
+        (document,) = self.judge.documents()
+        return dict(document)
+
+    def codes(self) -> list[str]:
+        return [reason["code"] for reason in self.look()["reasons"]]
+
+
+def test_nothing_seen_holds_for_want_of_data() -> None:
+    bench = Bench()
+    document = bench.look()
+    assert (document["state"], document["issued"], document["age_s"]) == ("hold", 0, 0)
+    assert bench.codes()[0] == "no_data"
+
+
+def test_pairs_on_their_way_are_not_lost() -> None:
+    bench = Bench()
+    bench.count("shadow/1", issued=100, resolved=60, pending=40)
+    assert bench.look()["unresolved"] == 0
+
+
+def test_pairs_of_a_killed_boot_are_lost_and_the_verdict_says_incomplete() -> None:
+    bench = Bench()
+    bench.count("shadow/1", issued=100, resolved=60, pending=40)
+    bench.totals.end("shadow/1")  # its gauge of pending pairs dies with it
+    document = bench.look()
+    assert document["unresolved"] == 40
+    assert document["state"] == "hold"
+    assert "incomplete_pairs" in bench.codes()
+    bench.count("shadow/2", issued=10_000, resolved=10_000)
+    assert bench.look()["unresolved"] == 40
+    assert "incomplete_pairs" not in bench.codes()  # 40 of 10 100 are within one percent
+
+
+def test_pairs_lost_on_our_side_count_as_unresolved() -> None:
+    bench = Bench()
+    bench.count("shadow/1", issued=100, resolved=90, lost=10)
+    assert bench.look()["unresolved"] == 10
+    assert bench.codes()[0] == "incomplete_pairs"
+
+
+def test_promotion_waits_for_the_soak_from_the_first_pair() -> None:
+    bench = Bench()
+    bench.look()
+    bench.clock.advance(500)  # before the first pair no time counts
+    bench.count("shadow/1", issued=3000, resolved=3000)
+    assert bench.look()["age_s"] == 0
+    assert bench.codes() == ["soak"]
+    bench.clock.advance(59.5)
+    assert bench.codes() == ["soak"]
+    bench.clock.advance(0.5)
+    assert bench.look()["state"] == "promote"
+    assert bench.codes() == ["within_margins"]
+
+
+def test_rollback_does_not_wait_for_the_soak() -> None:
+    bench = Bench()
+    bench.count("shadow/1", issued=100, resolved=100, cell="candidate_only")
+    assert bench.look()["state"] == "rollback"
+    assert bench.codes()[0] == "worse:error"
+
+
+def test_rate_follows_the_last_minute() -> None:
+    bench = Bench()
+    bench.count("shadow/1", issued=0, resolved=0)
+    assert bench.look()["pairs_per_s"] == 0
+    for second in range(1, 31):
+        bench.clock.advance(1)
+        bench.count("shadow/1", issued=10 * second, resolved=10 * second)
+        assert bench.look()["pairs_per_s"] == 10
+    for _ in range(61):
+        bench.clock.advance(1)
+        quiet = bench.look()["pairs_per_s"]
+    assert quiet == 0
+
+
+def test_counts_of_other_rollouts_and_of_the_control_are_nobody_s_evidence_here() -> None:
+    bench = Bench()
+    bench.totals.absorb(
+        "shadow/1",
+        {
+            (PAIRS_ISSUED.name, "v1-other", "chat", "candidate"): 7,
+            (PAIRS_ISSUED.name, bench.rollout, "chat", "control"): 7,
+            (CELLS.name, "v1-other", "chat", "error", "candidate_only"): 7,
+        },
+    )
+    document = bench.look()
+    assert (document["issued"], document["pairs"], document["unresolved"]) == (0, 0, 0)
+
+
+def test_gates_that_cannot_be_measured_are_left_out_of_the_rules() -> None:
+    assert {rule.name for rule in rules_of(config()).gates if rule.name in ("error", "ttft", "similarity")} == {"error"}
+    full = config(gates={}, embed={"backend": "onnx"})
+    assert {"error", "ttft", "similarity"} <= {rule.name for rule in rules_of(full).gates}
