@@ -148,7 +148,8 @@ class Primary(Section):
     first_byte_timeout_s: Seconds = 600.0
     """From the whole request sent to the first reply byte. 10 min: unary LLM replies think that long before a byte comes."""
     idle_timeout_s: Seconds = 300.0
-    """Longest silence within a reply, and longest refusal to take more of a request. No total timeout: a stream may run as long as it speaks."""
+    """Longest silence within a reply, and longest refusal to take more of a request. No total timeout: a stream may run as long as it
+    speaks."""
     keepalive_s: Seconds = 50.0
     """Idle pooled connections older than this are closed. Below the 60 s after which common servers and load balancers close them."""
     host: Literal["auto", "client", "upstream"] = "auto"
