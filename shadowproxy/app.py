@@ -165,7 +165,7 @@ def _adopt(gateway: Gateway, writer: HandoverWriter, text: bytes, handover: str)
     try:
         config = build(orjson.loads(text))
         gateway.adopt(config)
-    except ShadowproxyError as exc:
+    except (ShadowproxyError, ValueError) as exc:
         return str(exc)
     if config.candidates:
         writer.move(Path(handover), config.handover.buffer_bytes)
@@ -252,6 +252,7 @@ def build_shadow(
         counts,
         tasks,
         pending_bound=config.handover.pending_exchanges,
+        bytes_bound=config.handover.pending_bytes,
         pairs_kept=config.admin.pairs,
         chance=random.Random(),  # noqa: S311 - dithers evidence; nothing secret depends on it
     )

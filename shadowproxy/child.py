@@ -82,11 +82,16 @@ class Leash:
             shutil.rmtree(self._spec.run_dir, ignore_errors=True)
 
     async def _listen(self, channel: Channel, answer: Callable[[Message], None]) -> None:
-        while (message := await channel.receive()) is not None:
-            answer(message)
-        if not self._stop.is_set():
-            self._is_orphaned = True
-        self._stop.set()  # the supervisor is gone: nobody would restart us or ask for us
+        try:
+            while (message := await channel.receive()) is not None:
+                try:
+                    answer(message)
+                except Exception:  # noqa: BLE001 - whatever it is, the tie to the supervisor must hold
+                    _log.exception("a message from the supervisor could not be answered: %r", message)
+        finally:
+            # The supervisor is gone: nobody would restart us or ask for us.
+            self._is_orphaned = not self._stop.is_set()
+            self._stop.set()
 
     async def _report_forever(self, channel: Channel, refresh: Callable[[], None]) -> None:
         while True:

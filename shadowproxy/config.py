@@ -59,6 +59,8 @@ def _upstream_url(value: object) -> object:
         raise ValueError("is not a URL; write http://host:port or unix:/path/to/socket") from None
     if parts.scheme not in ("http", "https") or not parts.hostname or port == 0:
         raise ValueError("is not a URL; write http://host:port or unix:/path/to/socket")
+    if not parts.path.isascii():
+        raise ValueError("has characters in its path that a URL cannot carry; percent-encode them")
     if parts.username or parts.password:
         raise ValueError("carries credentials; put them into auth: {env: NAME} instead")
     if parts.query or parts.fragment:
@@ -276,6 +278,9 @@ class Handover(Section):
     seconds of heavy traffic and bounds what a stuck shadow process can cost."""
     pending_exchanges: Annotated[int, Field(ge=1)] = 4096
     """Exchanges the shadow process works on at once; past it new ones are dropped and counted."""
+    pending_bytes: Annotated[int, Field(ge=1024 * 1024)] = 256 * 1024 * 1024
+    """Bytes of requests and primary replies the shadow process works on at once. In a pod, memory that runs out takes the gateway
+    with it."""
 
 
 class Embed(Section):

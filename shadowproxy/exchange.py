@@ -19,8 +19,14 @@ CONTROL = "control"
 ARM_HEADER = "x-shadowproxy-arm"
 
 #: What identifies the client to the primary. It never crosses the hand-over, so no candidate, log or report can see it.
+#: The names in use, and the endings below: products invent new ones faster than a list grows.
 CREDENTIAL_HEADERS = frozenset(
     {
+        b"cookie2",
+        b"helicone-auth",
+        b"x-functions-key",
+        b"xi-api-key",
+        b"x-ms-client-principal",
         b"authorization",
         b"cookie",
         b"api-key",
@@ -30,6 +36,23 @@ CREDENTIAL_HEADERS = frozenset(
         b"x-forwarded-client-cert",
     }
 )
+
+_CREDENTIAL_ENDINGS = (
+    b"-token",
+    b"-api-key",
+    b"-secret",
+    b"-jwt",
+    b"-jwt-assertion",
+    b"-authorization",
+    b"-subscription-key",
+    b"-password",
+)
+
+
+def is_credential(name: bytes) -> bool:
+    """True for a header (lower-case name) that identifies the client and must stay with the primary."""
+    return name in CREDENTIAL_HEADERS or name.endswith(_CREDENTIAL_ENDINGS)
+
 
 Headers = tuple[tuple[bytes, bytes], ...]
 #: What one read from the socket brought: (seconds since the request was sent, body bytes without transfer coding).

@@ -43,7 +43,7 @@ from shadowproxy.handover.frames import ExchangeFrame
 from shadowproxy.mirror.admission import ArmShare, arms_for, refusal_of
 from shadowproxy.mirror.dispatch import ArmDispatch
 from shadowproxy.tasks import Guard, Tasks
-from shadowproxy.verdict.cells import TtftThreshold, observe
+from shadowproxy.verdict.cells import CellKey, TtftThreshold, observe
 from shadowproxy.wire.reading import UNDECODABLE, outcome_of, read_answer
 from shadowproxy.wire.transfer import can_decode
 
@@ -108,6 +108,7 @@ class _Ticket:
     primary: Exchange
     expected: set[str]
     entries: dict[str, _Entry]
+    size_bytes: int
     exchanges: dict[str, Exchange] = field(default_factory=dict)
 
 
@@ -167,6 +168,7 @@ class Shadow:
         tasks: Tasks,
         *,
         pending_bound: int,
+        bytes_bound: int,
         pairs_kept: int,
         chance: random.Random,
     ) -> None:
@@ -179,6 +181,8 @@ class Shadow:
         self._counts = counts
         self._tasks = tasks
         self._pending_bound = pending_bound
+        self._bytes_bound = bytes_bound
+        self._pending_bytes = 0
         self._chance = chance
         self._guard = Guard(lambda step: counts.add(STEP_FAILURES, step))
         self._pending = 0
@@ -201,7 +205,11 @@ class Shadow:
                 self._counts.add(NOT_MIRRORED, reason)
 
     def _admit(self, frame: ExchangeFrame) -> str:
-        if self._pending >= self._pending_bound or any(len(ledger) >= _LEDGER_BOUND for ledger in self._ledgers.values()):
+        if (
+            self._pending >= self._pending_bound
+            or self._pending_bytes >= self._bytes_bound
+            or any(len(ledger) >= _LEDGER_BOUND for ledger in self._ledgers.values())
+        ):
             return "shadow_full"
         primary = frame.exchange()
         reason = refusal_of(primary.request)
@@ -224,8 +232,10 @@ class Shadow:
             self._counts.add(PAIRS_ISSUED, rollout, primary.route, "candidate")
             if CONTROL in arms:
                 self._counts.add(PAIRS_ISSUED, rollout, primary.route, "control")
-        ticket = _Ticket(primary, set(arms), entries)
+        size = len(primary.request.body) + (sum(len(piece) for _, piece in primary.reply.reads) if primary.reply else 0)
+        ticket = _Ticket(primary, set(arms), entries, size)
         self._pending += 1
+        self._pending_bytes += size
         for arm in arms:
             self._arms[arm].submit(primary, partial(self._arrived, ticket))
 
@@ -247,6 +257,7 @@ class Shadow:
                 done = True
         finally:
             self._pending -= 1
+            self._pending_bytes -= ticket.size_bytes
             if not done:
                 self._lose(ticket)
 
@@ -308,22 +319,24 @@ class Shadow:
             self._counts.time(TTFT_SECONDS, rollout, route, arm, seconds=answer.ttft_s)
 
     def _publish(self, rollout: str, route: str, primary: Outcome, candidate: Comparison, control: Comparison | None) -> None:
+        cells: tuple[CellKey, ...] | None = None
         with self._guard("cells"):
-            self._counts.add(PAIRS_RESOLVED, rollout, route, "candidate", candidate.outcome.value)
-            if control is not None:
-                self._counts.add(PAIRS_RESOLVED, rollout, route, "control", control.outcome.value)
-            threshold = self._references.threshold(rollout, route, candidate.primary_timing.ttft_s)
             cells = observe(
                 route,
                 primary,
                 candidate,
                 control,
                 has_control=CONTROL in self._arms,
-                ttft_threshold=threshold,
+                ttft_threshold=self._references.threshold(rollout, route, candidate.primary_timing.ttft_s),
                 u=(self._chance.random(), self._chance.random()),
             )
-            for key in cells:
-                self._counts.add(CELLS, rollout, key.route, key.check, key.cell)
+        # Where our own counting fails the pair is lost on our side: resolved without cells it would be a missing case.
+        outcome = candidate.outcome if cells is not None else Outcome.DROPPED_LOCAL
+        self._counts.add(PAIRS_RESOLVED, rollout, route, "candidate", outcome.value)
+        if control is not None:
+            self._counts.add(PAIRS_RESOLVED, rollout, route, "control", control.outcome.value)
+        for key in cells or ():
+            self._counts.add(CELLS, rollout, key.route, key.check, key.cell)
 
     def _lose(self, ticket: _Ticket) -> None:
         """The pair broke on our side: it counts against nobody and makes the verdict hold."""

@@ -44,6 +44,7 @@ _PAIRS_TIMEOUT_S = 5.0
 _TRIAL_S = 60.0  # a large model takes its time to load
 _ADOPT_S = 5.0
 _RETIRE_S = 5.0
+_LAST_WORDS_S = 1.0
 
 #: What is bound, or held open, for the life of the process.
 _FIXED = ("listen", "workers", "admin", "tls", "log")
@@ -91,6 +92,7 @@ class Supervisor:
         self._sockets: list[socket.socket] = []
         self._children: list[Child] = []
         self._trials: list[Child] = []
+        self._listening: set[str] = set()
         self._references: dict[tuple[str, str], Reference] = {}
         self._asked = _Asked()
         self._own = Counts()
@@ -216,6 +218,8 @@ class Supervisor:
         problems = [await self._adopt(child, config) for child in self._children if child.role == "gateway"]
         problem = next((each for each in problems if each), "")
         if problem:
+            if new is not None:
+                self._trials.remove(new)
             await self._retire(new)
             for child in self._children:
                 if child.role == "gateway":
@@ -224,6 +228,7 @@ class Supervisor:
         self._config = config
         self.judge.adopt(config)
         if new is not None:
+            self._trials.remove(new)
             self._children.insert(0, new)
         await self._retire(old)
         return ""
@@ -235,8 +240,8 @@ class Supervisor:
         deadline = time.monotonic() + _TRIAL_S
         while not child.is_ready and not keeping.done() and time.monotonic() < deadline:
             await asyncio.sleep(0.02)
-        self._trials.remove(child)
         if not child.is_ready:
+            self._trials.remove(child)
             await self._retire(child)
         return child.is_ready
 
@@ -343,17 +348,22 @@ class Supervisor:
         child.boot = f"{child.name}/{next(self._boots)}"
         self._own.add(PROCESS_STARTS, child.role)
         self.totals.absorb("supervisor", self._own.take_changes())
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "shadowproxy.app",
-            child.role,
-            stdin=asyncio.subprocess.PIPE,
-            pass_fds=child.fds,
-            start_new_session=True,  # Ctrl-C is for us; we tell the children when to stop
-            env={**os.environ, "PYTHONUNBUFFERED": "1"},
-        )
+        try:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                "shadowproxy.app",
+                child.role,
+                stdin=asyncio.subprocess.PIPE,
+                pass_fds=child.fds,
+                start_new_session=True,  # Ctrl-C is for us; we tell the children when to stop
+                env={**os.environ, "PYTHONUNBUFFERED": "1"},
+            )
+        except OSError as exc:  # no memory, no processes left: that passes
+            _log.error("cannot start %s: %s", child.name, exc)
+            return 1
         child.process = process
+        child.heard_at = time.monotonic()
         try:
             assert process.stdin is not None
             process.stdin.write(orjson.dumps({**child.spec, "boot": child.boot}))
@@ -362,7 +372,13 @@ class Supervisor:
         finally:
             child.is_ready = False
             child.channel = None
-            self.totals.end(child.boot)
+            # What it had reported may still lie in the socket. Read that first: after its end nothing of this boot may count again.
+            boot = child.boot
+            deadline = time.monotonic() + _LAST_WORDS_S
+            while boot in self._listening and time.monotonic() < deadline:
+                await asyncio.sleep(0.01)
+            child.boot = ""
+            self.totals.end(boot)
 
     async def _serve_child(self, channel: Channel) -> None:
         """Read one child's messages until it is gone."""
@@ -373,6 +389,13 @@ class Supervisor:
         if child is None:
             return
         child.channel = channel
+        self._listening.add(hello.boot)
+        try:
+            await self._listen_to(child, hello.boot, channel)
+        finally:
+            self._listening.discard(hello.boot)
+
+    async def _listen_to(self, child: Child, boot: str, channel: Channel) -> None:
         if child.role == "gateway" and not self._is_mirroring:
             channel.send(control.SetMirroring(False))
         if child.role == "shadow":
@@ -380,9 +403,9 @@ class Supervisor:
                 channel.send(reference)
         while (message := await channel.receive()) is not None:
             child.heard_at = time.monotonic()
-            if child.boot != hello.boot:
-                return  # the next boot is already running; what this one still says was counted when it ended
-            self._take(child, hello.boot, message)
+            if child.boot != boot:
+                return  # what this boot had said was counted when it ended
+            self._take(child, boot, message)
 
     def _take(self, child: Child, boot: str, message: control.Message) -> None:
         match message:
@@ -409,8 +432,16 @@ class Supervisor:
 
     async def _watch_forever(self) -> None:
         """End children that have stopped reporting: hung, they hold memory and traffic and do no work; a new one does."""
+        every_s = _HUNG_S / 10
+        looked_at = time.monotonic()
         while True:
-            await asyncio.sleep(_HUNG_S / 10)
+            await asyncio.sleep(every_s)
+            now, last, looked_at = time.monotonic(), looked_at, time.monotonic()
+            if now - last > 2 * every_s:
+                # We were the ones who stood still (a frozen container, a migrated machine): their reports lie unread.
+                for child in self._children:
+                    child.heard_at = now
+                continue
             for child in self._children:
                 silent_s = time.monotonic() - child.heard_at
                 if child.is_ready and silent_s > _HUNG_S and child.process is not None:

@@ -200,3 +200,27 @@ async def test_copy_on_a_connection_that_was_closing_is_sent_again() -> None:
             p.shadow.receive(frame(number))
             await until(lambda number=number: sum(p.resolved().values()) == number + 1)
         assert p.resolved() == {"ok": 6}
+
+
+async def test_memory_in_work_is_bounded_by_bytes() -> None:
+    async with FaultyServer("hang") as server, pipeline(server.url, handover={"pending_bytes": 1024 * 1024}) as p:
+        for number in range(5):
+            p.shadow.receive(frame(number, text="x" * 600_000))
+        assert p.totals().value(NOT_MIRRORED, "shadow_full") == 3
+
+
+async def test_deadline_that_the_primary_missed_binds_nobody() -> None:
+    headers = [(b"x-envoy-expected-rq-timeout-ms", b"1")]
+    async with Upstream(chat_reply("Paris.")) as up, pipeline(up.url) as p:
+        p.shadow.receive(frame(headers=headers, duration_s=0.3))
+        await until(lambda: p.resolved())
+        assert p.resolved() == {"ok": 1}
+
+
+async def test_failure_in_counting_is_ours() -> None:
+    async with Upstream(chat_reply("x")) as up, pipeline(up.url) as p:
+        p.shadow._references = None  # type: ignore[assignment]
+        p.shadow.receive(frame())
+        await until(lambda: p.resolved())
+        assert p.resolved() == {"dropped_local": 1}
+        assert p.totals().value(STEP_FAILURES, "cells") == 1

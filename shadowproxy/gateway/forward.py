@@ -42,6 +42,7 @@ class Forward:
         "_connecting",
         "_is_over",
         "_may_retry",
+        "_target",
         "_tee",
         "_unsent",
         "_unsent_bytes",
@@ -56,6 +57,7 @@ class Forward:
 
     def __init__(self, client: ClientConnection, head: RequestHead, route: str, tee: Tee | None) -> None:
         self._client = client
+        self._target = client.gateway.target  # kept: a reload must not send this request's head to another primary
         self._tee = tee
         self._upstream: Connection | None = None
         self._connecting: asyncio.Task[None] | None = None
@@ -82,7 +84,7 @@ class Forward:
 
     def start(self) -> None:
         """Ask the pool for a connection. The head is sent, with whatever body has arrived, when there is one."""
-        self._connecting = self._client.gateway.pool.acquire(self, is_head_request=self.head.method == b"HEAD")
+        self._connecting = self._target.pool.acquire(self, is_head_request=self.head.method == b"HEAD")
 
     def request_read(self, body: bytes, is_complete: bool) -> None:
         """One read from the client brought this much of the body. Called once per read, also with b"" for the end alone."""
@@ -140,8 +142,7 @@ class Forward:
         self._connecting = None
         self._upstream = connection
         self._client.let_on()  # before the write, which may find the upstream's buffer full and hold the client back again
-        gateway = self._client.gateway
-        head = request_bytes(self.head, gateway.path_prefix, gateway.authority)
+        head = request_bytes(self.head, self._target.path_prefix, self._target.authority)
         unsent, self._unsent = self._unsent, []
         self._unsent_bytes = 0
         connection.write(head + b"".join(unsent) if unsent else head)
@@ -201,7 +202,7 @@ class Forward:
             # idempotent and carries no body: for anything else nobody knows whether it was already acted on.
             self._may_retry = False
             gateway.retried += 1
-            self._connecting = gateway.pool.acquire(self, is_head_request=self.head.method == b"HEAD", fresh=True)
+            self._connecting = self._target.pool.acquire(self, is_head_request=self.head.method == b"HEAD", fresh=True)
             return
         gateway.primary_failed(outcome)
         if self.reply is ReplyState.NONE:

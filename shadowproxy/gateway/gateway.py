@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
+from dataclasses import dataclass
 
 from shadowproxy.config import Config, Limits
 from shadowproxy.counts import (
@@ -37,6 +38,15 @@ from shadowproxy.upstream.pool import Pool, Timing
 from shadowproxy.wire.reading import route_of
 
 _SWEEP_S = 0.25  # deadlines are seconds or more; a quarter is exact enough and costs nothing
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where requests go: the primary's connections, what is put before their paths, and the Host that replaces the client's."""
+
+    pool: Pool
+    path_prefix: bytes
+    authority: bytes | None
 
 
 class Gateway:
@@ -72,8 +82,7 @@ class Gateway:
         endpoint = self.pool.endpoint
         keeps_host = config.primary.host == "client" or (config.primary.host == "auto" and endpoint.is_local)
         self.limits: Limits = config.limits
-        self.path_prefix = endpoint.path_prefix
-        self.authority = None if keeps_host else endpoint.authority
+        self.target = Target(self.pool, endpoint.path_prefix, None if keeps_host else endpoint.authority)
         self._mirroring = Mirroring(config, self._is_mirroring)
         self._routes = Routes(config, route_of)
 
@@ -111,13 +120,17 @@ class Gateway:
         while True:
             await asyncio.sleep(_SWEEP_S)
             now = time.monotonic()
-            with self._guard("sweep"):
+            # One guard each: none of these may switch off the others' deadlines.
+            with self._guard("kill switch"):
                 self._mirroring.look_at_kill_switch()
+            with self._guard("certificate"):
                 if self._certificate is not None:
                     self._certificate.look()
+            with self._guard("sweep of the primary"):
                 self.pool.sweep(now)
                 self._sweep_retired(now)
-                for client in tuple(self._clients):
+            for client in tuple(self._clients):
+                with self._guard("sweep of a client"):
                     client.sweep(now)
 
     def _sweep_retired(self, now: float) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import orjson
 
 from shadowproxy.errors import ClientProtocolError
@@ -26,6 +28,10 @@ REASONS = {
     505: b"HTTP Version Not Supported",
 }
 
+#: RFC 9110 §7.2 allows host and port; these in particular would let one Host read as two.
+_NOT_A_HOST = re.compile(rb"[\s,@/\\?#]")
+_AUTHORITY_END = re.compile(rb"[/?]")
+
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -47,7 +53,9 @@ class RequestHead:
 
     def __init__(self, method: bytes, target: bytes, headers: HeaderList, version: str, is_keepalive: bool) -> None:
         self.method = method
-        self.target = _origin_form(target)
+        self.target, authority = _origin_form(target)
+        if authority is not None:
+            headers = [(name, authority if name.lower() == b"host" else value) for name, value in headers]
         self.headers = headers
         self.version = version
         self.is_keepalive = is_keepalive
@@ -61,6 +69,8 @@ class RequestHead:
             # Lengths first: lowering every name would cost more than everything else here.
             if size == 4 and name.lower() == b"host":
                 hosts += 1
+                if _NOT_A_HOST.search(value):
+                    raise ClientProtocolError("the Host header is not a host and port")
             elif size == 14 and name.lower() == b"content-length":
                 self.content_length = int(value)
             elif size == 17 and name.lower() == b"transfer-encoding":
@@ -77,25 +87,31 @@ class RequestHead:
             raise ClientProtocolError("a request needs exactly one Host header")
         self.has_body = self.is_chunked or bool(self.content_length)
 
+    def passed_on(self) -> HeaderList:
+        """The headers without the hop-by-hop ones: what belongs to the request rather than to this connection."""
+        dropped = _dropped(self.headers)
+        return [(name, value) for name, value in self.headers if name.lower() not in dropped]
+
     @property
     def path(self) -> bytes:
         return self.target.partition(b"?")[0]
 
     def __repr__(self) -> str:
-        return f"<RequestHead {self.method.decode()} {self.target.decode('latin-1')}>"
+        return f"<RequestHead {self.method.decode()} {self.path.decode('latin-1')}>"  # the query may carry a key
 
 
-def _origin_form(target: bytes) -> bytes:
-    """``http://host/path`` → ``/path`` (RFC 9112 §3.2.2: a server accepts the absolute form)."""
+def _origin_form(target: bytes) -> tuple[bytes, bytes | None]:
+    """``http://host/path`` → ``/path`` and ``host``; a path stays as it is. RFC 9112 §3.2.2: the authority in the target replaces Host."""
     if target.startswith(b"/") or target == b"*":
-        return target
+        return target, None
     scheme, found, rest = target.partition(b"://")
     if not found or scheme.lower() not in (b"http", b"https"):
         raise ClientProtocolError("the request target is neither a path nor an http URL")
-    authority, slash, path = rest.partition(b"/")
-    if b"?" in authority:
-        return b"/?" + authority.partition(b"?")[2]
-    return slash + path if slash else b"/"
+    split = _AUTHORITY_END.search(rest)
+    authority, path = (rest[: split.start()], rest[split.start() :]) if split else (rest, b"")
+    if not authority or b"@" in authority:
+        raise ClientProtocolError("the request target has no plain host")
+    return path if path.startswith(b"/") else b"/" + path, authority
 
 
 def _dropped(headers: HeaderList) -> frozenset[bytes]:

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 #: After an error reply the client may still be sending; closing at once would make its kernel throw our reply away (RFC 9112 §9.6).
 _LINGER_S = 2.0
 
+#: What the loop reads at once.
+_LARGEST_READ = 256 * 1024
+
 
 class Incoming:
     """A request as the parser fills it."""
@@ -42,12 +45,14 @@ class ClientConnection(asyncio.Protocol):
     """States: idle → a request arrives → it is forwarded → its reply is done → idle again; lingering before an unclean close."""
 
     __slots__ = (
+        "_barren_bytes",
         "_current",
         "_has_half_closed",
         "_head_bytes",
         "_headers",
         "_held_back",
         "_in_head",
+        "_is_full",
         "_is_resumed_head",
         "_lingers_until",
         "_parser",
@@ -71,6 +76,8 @@ class ClientConnection(asyncio.Protocol):
         self._current: Incoming | None = None
         self._waiting: deque[Incoming] = deque()
         self._held_back = False
+        self._is_full = False
+        self._barren_bytes = 0
         self._lingers_until = 0.0
         self._has_half_closed = False
         self.is_draining = False
@@ -98,6 +105,8 @@ class ClientConnection(asyncio.Protocol):
         self.since = time.monotonic()
         if self._in_head:
             self._head_bytes += len(data)
+        else:
+            self._barren_bytes += len(data)
         try:
             self._feed(data)
         except ClientProtocolError as exc:
@@ -114,21 +123,29 @@ class ClientConnection(asyncio.Protocol):
             limit = self.gateway.limits.max_header_bytes
             self._refuse(431, "headers_too_large", f"request line and headers are longer than {limit} bytes", "header_bytes")
             return
+        if self._barren_bytes > self.gateway.limits.max_header_bytes + _LARGEST_READ:
+            self._refuse(431, "headers_too_large", "trailers or chunk extensions are too long", "header_bytes")
+            return
         self._pass_on()
 
     def _feed(self, data: bytes) -> None:
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade as exc:
-            self._go_on_without_upgrade(data[exc.args[0] :])
+        rest = memoryview(data)
+        while rest:
+            try:
+                self._parser.feed_data(rest)
+            except httptools.HttpParserUpgrade as exc:
+                self._go_on_without_upgrade()
+                rest = rest[exc.args[0] :]
+            else:
+                return
 
-    def _go_on_without_upgrade(self, rest: bytes) -> None:
+    def _go_on_without_upgrade(self) -> None:
         """llhttp stops at an Upgrade header. We do not switch (RFC 9110 §7.8 lets a server ignore the offer), so the body of that
         request, if any, still is HTTP/1.1: a fresh parser is told its framing and goes on from there."""
         incoming = self._waiting[-1] if self._waiting else self._current
         assert incoming is not None
         head = incoming.head
-        if head.method == b"CONNECT" or head.upgrades_to not in (b"", b"h2c"):
+        if head.method == b"CONNECT" or head.upgrades_to == b"websocket":
             if self._waiting:
                 self._waiting.pop()
             what = "CONNECT" if head.method == b"CONNECT" else f"Upgrade: {head.upgrades_to[:40].decode('latin-1')}"
@@ -137,17 +154,16 @@ class ClientConnection(asyncio.Protocol):
         if head.has_body:
             incoming.is_complete = False
             self._is_resumed_head = True
+            self._in_head = False
             framing = b"transfer-encoding: chunked" if head.is_chunked else b"content-length: %d" % (head.content_length or 0)
             self._parser.feed_data(b"%b / HTTP/1.1\r\nhost: -\r\n%b\r\n\r\n" % (head.method, framing))
-        if rest:
-            self._feed(rest)
 
     def _pass_on(self) -> None:
         """Give what this read brought to the request it belongs to; hold the client back while requests wait in line."""
         current = self._current
         if current is not None and current.forward is not None and current.is_new_body:
             self._flush(current, current.forward)
-        if self._current is None and self._waiting:
+        if self._current is None and self._waiting and not self._is_full:
             self._next()
         if self._waiting:
             self.hold_back()
@@ -204,12 +220,19 @@ class ClientConnection(asyncio.Protocol):
         self._transport = None
 
     def pause_writing(self) -> None:
+        self._is_full = True
+        self.since = time.monotonic()
         if self._current is not None and self._current.forward is not None:
             self._current.forward.client_full()
 
     def resume_writing(self) -> None:
-        if self._current is not None and self._current.forward is not None:
-            self._current.forward.client_drained()
+        self._is_full = False
+        if self._current is not None:
+            if self._current.forward is not None:
+                self._current.forward.client_drained()
+        elif self._waiting and not self._lingers_until:
+            self._next()
+            self.let_on()
 
     # --- used by Forward and Gateway --------------------------------------------------------------------------------
 
@@ -245,8 +268,9 @@ class ClientConnection(asyncio.Protocol):
         elif forward.closes_client or (self._has_half_closed and not self._waiting) or (self.is_draining and not self._waiting):
             transport.close()
         elif self._waiting:
-            self._next()
-            self.let_on()
+            if not self._is_full:
+                self._next()
+                self.let_on()
         else:
             self.let_on()
 
@@ -261,7 +285,9 @@ class ClientConnection(asyncio.Protocol):
         if self._transport is None:
             return
         if self._lingers_until:
-            if now > self._lingers_until:
+            if now > self._lingers_until and (
+                not self._transport.get_write_buffer_size() or now > self._lingers_until + self.gateway.limits.client_idle_timeout_s
+            ):
                 self._transport.abort()
             return
         if self._has_half_closed and self._was_reset():
@@ -269,6 +295,9 @@ class ClientConnection(asyncio.Protocol):
             return
         idle = now - self.since > self.gateway.limits.client_idle_timeout_s
         if not idle:
+            return
+        if self._is_full:
+            self._transport.abort()  # it has read nothing for as long: neither it nor the primary is kept waiting for it
             return
         if self.is_idle:
             self._transport.close()
@@ -292,6 +321,8 @@ class ClientConnection(asyncio.Protocol):
         self.gateway.bad_requests[reason] = self.gateway.bad_requests.get(reason, 0) + 1
         if self._current is None and self._waiting and self._waiting[0].is_complete:
             self._next()  # a good request in the same read as the garbage behind it
+            if self._lingers_until:
+                return  # which was itself refused
         current = self._current
         self._waiting.clear()
         if current is not None and current.forward is not None:
@@ -358,12 +389,14 @@ class ClientConnection(asyncio.Protocol):
     def on_body(self, piece: bytes) -> None:
         incoming = self._newest()
         incoming.body.append(piece)
+        self._barren_bytes = 0
         incoming.is_new_body = True
 
     def on_message_complete(self) -> None:
         incoming = self._newest()
         incoming.is_complete = True
         incoming.is_new_body = True
+        self._barren_bytes = 0
         self._in_head = True
         self._head_bytes = 0
 

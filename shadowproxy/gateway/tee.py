@@ -6,13 +6,15 @@ The decision is made once, from the head: cheap, stable across replicas, and cou
 from __future__ import annotations
 
 import hashlib
+import re
 import secrets
 import time
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import unquote
 
 from shadowproxy.config import Config
-from shadowproxy.exchange import ARM_HEADER, CREDENTIAL_HEADERS, Outcome
+from shadowproxy.exchange import ARM_HEADER, Outcome, is_credential
 from shadowproxy.gateway.heads import RequestHead
 from shadowproxy.handover.frames import ExchangeFrame
 from shadowproxy.upstream.connection import ReplyHead
@@ -25,7 +27,9 @@ _ARM_HEADER = ARM_HEADER.encode()
 OTHER = "other"
 
 #: Query parameters that some APIs take a credential in.
-_CREDENTIAL_PARAMETERS = frozenset({b"key", b"api_key", b"api-key", b"apikey", b"access_token", b"token"})
+_CREDENTIAL_PARAMETERS = re.compile(
+    r"(?:.*[-_])?(?:key|apikey|token|jwt|secret|password|passwd|auth|authorization|sig|signature|credential|code)", re.IGNORECASE
+)
 
 
 def sample_point(key: bytes) -> float:
@@ -56,7 +60,12 @@ class Mirroring:
 
     def look_at_kill_switch(self) -> None:
         """Called by the sweep."""
-        self.is_on = self._kill_switch is None or not Path(self._kill_switch).exists()
+        if self._kill_switch is None:
+            return
+        try:
+            self.is_on = not Path(self._kill_switch).exists()
+        except OSError:
+            self.is_on = False  # whether it is there cannot be seen: any doubt stops mirroring
 
     def refusal(self, head: RequestHead, route: str) -> tuple[str, bytes]:
         """(reason, ""), or ("", request id) where the exchange is to be mirrored."""
@@ -155,7 +164,7 @@ class Tee:
             route=self._route,
             method=self._head.method.decode("ascii"),
             target=_without_credential_parameters(self._head.target).decode("latin-1"),
-            headers=_without_credentials(self._head.headers),
+            headers=_without_credentials(self._head.passed_on()),
             body=self._body[0] if len(self._body) == 1 else b"".join(self._body),
             issued_at_s=self._issued_at_s,
             duration_s=time.monotonic() - self._sent_at,
@@ -169,14 +178,17 @@ class Tee:
 
 def _without_credentials(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
     lowered = ((name.lower(), value) for name, value in headers)
-    return [(name, value) for name, value in lowered if name not in CREDENTIAL_HEADERS and name != b"set-cookie"]
+    return [(name, value) for name, value in lowered if not is_credential(name) and name != b"set-cookie"]
 
 
 def _without_credential_parameters(target: bytes) -> bytes:
     path, mark, query = target.partition(b"?")
     if not mark:
         return target
-    kept = [part for part in query.split(b"&") if part.partition(b"=")[0].lower() not in _CREDENTIAL_PARAMETERS]
+    parts = re.split(rb"[&;]", query)
+    kept = [part for part in parts if not _CREDENTIAL_PARAMETERS.fullmatch(unquote(part.partition(b"=")[0].decode("latin-1")))]
+    if len(kept) == len(parts):
+        return target
     return path + b"?" + b"&".join(kept) if kept else path
 
 

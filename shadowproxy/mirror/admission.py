@@ -14,6 +14,9 @@ from shadowproxy.exchange import Request
 _MARKS = re.compile(rb'"(?:previous_response_id|conversation|background|tools|mcp_servers)"|\\u')
 
 
+_BOM = b"\xef\xbb\xbf"
+
+
 @dataclass(frozen=True, slots=True)
 class ArmShare:
     """An arm and the share of mirrored requests it gets (0..1)."""
@@ -24,10 +27,18 @@ class ArmShare:
 
 def refusal_of(request: Request) -> str:
     """The reason why a copy of this request must not be sent, or "". Side effects stay with the primary."""
+    if request.header(b"content-encoding") not in (None, b"", b"identity"):
+        return "unreadable_request"
+    is_json = b"json" in (request.header(b"content-type") or b"json").lower()
+    if is_json and (request.body.startswith(_BOM) or b"\0" in request.body):
+        return "unreadable_request"  # UTF-16, UTF-32 or a mark that some servers accept: our parser does not
     if _MARKS.search(request.body) is None:
         return ""  # most requests carry none of the fields below, and are not parsed for it
-    body = _json_object(request.body)
-    if body is None:
+    try:
+        body = orjson.loads(request.body)
+    except orjson.JSONDecodeError:
+        return "unreadable_request" if is_json else ""  # NaN, say: a server may read what we cannot check
+    if not isinstance(body, dict):
         return ""
     for key in ("previous_response_id", "conversation"):
         if body.get(key):
@@ -52,11 +63,3 @@ def arms_for(request_id: str, shares: tuple[ArmShare, ...]) -> tuple[str, ...]:
 def _point(arm: str, request_id: str) -> float:
     digest = hashlib.blake2b(request_id.encode("utf-8", "surrogateescape"), key=arm.encode()[:64], digest_size=8).digest()
     return int.from_bytes(digest, "big") / 2**64
-
-
-def _json_object(body: bytes) -> dict[str, object] | None:
-    try:
-        value = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        return None
-    return value if isinstance(value, dict) else None

@@ -6,6 +6,7 @@ Times of a copy count from the moment it was written to the arm, as the primary'
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 import time
 from collections import deque
@@ -17,6 +18,8 @@ from shadowproxy.mirror.rewrite import ArmRewrite, copy_of
 from shadowproxy.upstream.connection import Connection, ReplyHead
 from shadowproxy.upstream.pool import Pool
 from shadowproxy.wire.mesh import deadline_s
+
+_log = logging.getLogger(__name__)
 
 Done = Callable[[Exchange], None]
 
@@ -41,6 +44,7 @@ class Copy:
         "_may_repeat",
         "_timeout_s",
         "_upstream",
+        "data",
         "deadline",
         "head",
         "id",
@@ -63,12 +67,23 @@ class Copy:
         self.request: Request = primary.request
         self.issued_at_s = time.time()
         self.sent_at = time.monotonic()
-        # Where the caller is known to wait only so long, a later answer would not have been used from the candidate either.
-        self._timeout_s = min(arm.bounds.timeout_s, deadline_s(primary.request.headers) or arm.bounds.timeout_s)
+        # Where the caller is known to wait only so long, a later answer would not have been used from the candidate either. Only where
+        # the primary kept that time itself: any client can send the header, and what the primary missed says nothing about others.
+        caller_s = deadline_s(primary.request.headers)
+        is_bound = caller_s is not None and primary.duration_s <= caller_s < arm.bounds.timeout_s
+        self._timeout_s = caller_s if is_bound and caller_s is not None else arm.bounds.timeout_s
         self.deadline = self.sent_at + arm.bounds.timeout_s
+        self.data = b""
         self.head: ReplyHead | None = None
         self.reads: list[tuple[float, bytes]] = []
         self.reply_bytes = 0
+
+    def _written(self) -> bytes:
+        return copy_of(self.request, self._arm.rewrite, b"%016x" % self._arm.chance.getrandbits(64))
+
+    def prepare(self) -> None:
+        """Write the request. Whatever is wrong with it shows here, before anything waits for this copy."""
+        self.data = self._written()
 
     def start(self) -> None:
         self.sent_at = time.monotonic()
@@ -80,7 +95,9 @@ class Copy:
     def connected(self, connection: Connection) -> None:
         self._connecting = None
         self._upstream = connection
-        data = copy_of(self.request, self._arm.rewrite, b"%016x" % self._arm.chance.getrandbits(64))
+        data, self.data = self.data, b""
+        if not data:
+            data = self._written()  # sent a second time
         self.sent_at = time.monotonic()
         connection.write(data)
         connection.request_sent()
@@ -168,6 +185,12 @@ class ArmDispatch:
     def submit(self, primary: Exchange, done: Done) -> None:
         """Ask the arm. ``done`` is called exactly once, now or later, with what became of it."""
         copy = Copy(self, primary, done)
+        try:
+            copy.prepare()
+        except Exception as exc:  # noqa: BLE001 - a bug of ours or an odd body must not strand the pair
+            _log.exception("a copy for %s could not be written", self.rewrite.arm)
+            copy.end(Outcome.DROPPED_LOCAL, f"the copy could not be written ({exc})")
+            return
         if len(self._flying) < self.bounds.concurrency:
             self._start(copy)
         elif len(self._waiting) < self.bounds.queue:

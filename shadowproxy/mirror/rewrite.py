@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import orjson
 
-from shadowproxy.exchange import ARM_HEADER, CREDENTIAL_HEADERS, Headers, Request
+from shadowproxy.exchange import ARM_HEADER, Headers, Request, is_credential
 from shadowproxy.wire.mesh import traced_as_copy
 
 #: Framing and connection fields are written anew; a copy is asked for without compression because it is read, not passed on.
@@ -48,7 +48,7 @@ def copy_of(request: Request, rewrite: ArmRewrite, span_id: bytes) -> bytes:
     head = [b"%b %b%b HTTP/1.1\r\n" % (request.method.encode(), rewrite.path_prefix, request.target.encode("latin-1"))]
     head.append(b"host: %b\r\n" % rewrite.authority)
     for name, value in traced_as_copy(request.headers, rewrite.arm, span_id):
-        if name in _REWRITTEN or name in CREDENTIAL_HEADERS or name in rewrite.remove_headers or name in replaced:
+        if name in _REWRITTEN or is_credential(name) or name in rewrite.remove_headers or name in replaced:
             continue
         head.append(b"%b: %b\r\n" % (name, value))
     own = (*rewrite.set_headers, (ARM_HEADER.encode(), rewrite.arm.encode()), *((rewrite.auth,) if rewrite.auth else ()))
@@ -59,8 +59,8 @@ def copy_of(request: Request, rewrite: ArmRewrite, span_id: bytes) -> bytes:
 
 def _body(request: Request, model: str | None) -> bytes:
     """The body with another model name and without side effects. Untouched, byte for byte, where nothing changes."""
-    stores_by_default = request.target.partition("?")[0].endswith("/responses")
-    if model is None and not stores_by_default and b'"store"' not in request.body:
+    stores_by_default = request.target.partition("?")[0].rstrip("/").endswith("/responses")
+    if model is None and not stores_by_default and b'"store"' not in request.body and b"\\u" not in request.body:
         return request.body
     try:
         value = orjson.loads(request.body)
@@ -72,4 +72,7 @@ def _body(request: Request, model: str | None) -> bytes:
         value["model"] = model
     if value.get("store", stores_by_default):
         value["store"] = False
-    return orjson.dumps(value)
+    try:
+        return orjson.dumps(value)
+    except orjson.JSONEncodeError:
+        return request.body  # nested deeper than the encoder goes; admission has refused it where that matters

@@ -238,7 +238,7 @@ class Connection(asyncio.Protocol):
         self.receiver = None
         self.resume_reading()
         # An early reply leaves a half-sent request behind: that connection cannot carry another.
-        reusable = self.is_sent and not self._must_close
+        reusable = self.is_sent and not self._must_close and self.transport is not None and not self.transport.get_write_buffer_size()
         if self._skips_body:
             # llhttp cannot be told that a HEAD reply has no body; a fresh parser does not wait for one.
             reusable = reusable and self._parser.get_http_version() == "1.1" and not _says_close(self._headers)
@@ -293,12 +293,17 @@ class Connection(asyncio.Protocol):
     # --- llhttp -----------------------------------------------------------------------------------------------------
 
     def on_status(self, reason: bytes) -> None:
+        if self._framing is not None:
+            raise UpstreamProtocolError("sent more than one reply")
         self._reason += reason
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._headers.append((name, value))
+        if self._framing is None:
+            self._headers.append((name, value))  # trailers are not passed on
 
     def on_headers_complete(self) -> None:
+        if self._framing is not None:
+            raise UpstreamProtocolError("sent more than one reply")
         status = self._parser.get_status_code()
         self._status = status
         if status == 101:

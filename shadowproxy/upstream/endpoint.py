@@ -48,7 +48,7 @@ def endpoint_of(url: str, tls: Tls) -> Endpoint:
         host=host,
         port=parts.port or (443 if secure else 80),
         unix_path=None,
-        path_prefix=parts.path.rstrip("/").encode("ascii", "strict"),
+        path_prefix=parts.path.rstrip("/").encode("ascii"),
         authority=parts.netloc.encode("idna" if not parts.netloc.isascii() else "ascii"),
         tls=_client_context(tls, url) if secure else None,
         server_name=(tls.server_name or host) if secure else None,

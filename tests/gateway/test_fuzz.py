@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from shadowproxy.config import build
 from shadowproxy.exchange import Outcome
-from shadowproxy.gateway.gateway import Gateway
+from shadowproxy.gateway.gateway import Gateway, Target
 from shadowproxy.gateway.listener import ClientConnection
 from shadowproxy.tasks import Tasks
 from shadowproxy.upstream.connection import Connection, Phase, ReplyHead
@@ -107,7 +107,8 @@ def served(pieces: list[bytes]) -> tuple[list[bytes], bytes, Gateway]:
 
     async def run() -> tuple[list[bytes], bytes, Gateway]:
         gateway = Gateway(CONFIG, Recorder(), Tasks(), "gateway-0")  # type: ignore[arg-type]
-        pool = gateway.pool = Answering()  # type: ignore[assignment]
+        pool = Answering()
+        gateway.target = Target(pool, b"", None)  # type: ignore[arg-type]
         wire, client = Wire(), ClientConnection(gateway)
         client.connection_made(wire)
         for piece in pieces:

@@ -9,6 +9,7 @@ import struct
 import orjson
 import pytest
 
+from shadowproxy.config import build
 from tests.gateway.wires import Upstream, bench, closed_port, post, split, until
 
 BAD_REQUESTS = {
@@ -235,3 +236,91 @@ async def test_post_on_a_stale_connection_is_not_repeated() -> None:
         assert (await client.ask(post(b""))).endswith(b"ok")
         assert (await client.ask(post(b""))).startswith(b"HTTP/1.1 502")
         assert b.gateway.retried == 0
+
+
+async def test_second_reply_in_the_same_read_never_mixes_into_the_first() -> None:
+    """An early 401 followed by a 400 for the body that was left unread: both may arrive at once."""
+    first = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
+    second = b"HTTP/1.1 400 Bad Request\r\nset-cookie: s=2\r\ncontent-length: 30\r\n\r\n" + b"x" * 30
+    async with Upstream(first + second) as upstream, bench(upstream.url) as b:
+        client = await b.client()
+        for _ in range(2):
+            assert await client.ask(post(b"{}")) == first
+        assert upstream.connections == 2, "a connection that said too much is not used again"
+
+
+async def test_trailers_of_a_reply_do_not_become_headers() -> None:
+    reply = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nset-cookie: s=1\r\n\r\n"
+    async with Upstream(reply) as upstream, bench(upstream.url) as b:
+        client = await b.client()
+        assert b"set-cookie" not in await client.ask(post(b"{}"))
+
+
+async def test_h2c_offer_with_trailers_adds_no_header() -> None:
+    async with Upstream() as upstream, bench(upstream.url) as b:
+        client = await b.client()
+        head = b"POST /v1/completions HTTP/1.1\r\nhost: t\r\nconnection: upgrade\r\nupgrade: h2c\r\ntransfer-encoding: chunked\r\n\r\n"
+        answer = await client.ask(head + b"2\r\nhi\r\n0\r\nx-user-role: admin\r\nhost: evil\r\n\r\n")
+        assert answer.endswith(b"ok")
+        assert upstream.requests[0].count(b"host:") == 1
+        assert b"x-user-role" not in upstream.requests[0]
+
+
+async def test_other_upgrades_are_ignored_as_http_allows() -> None:
+    async with Upstream() as upstream, bench(upstream.url) as b:
+        client = await b.client()
+        assert (await client.ask(post(b"{}", b"connection: upgrade", b"upgrade: TLS/1.2"))).endswith(b"ok")
+
+
+async def test_client_that_asks_and_never_reads_is_held_back() -> None:
+    reply = b"HTTP/1.1 200 OK\r\ncontent-length: 150000\r\n\r\n" + b"y" * 150_000
+    async with Upstream(reply) as upstream, bench(upstream.url, limits={"client_idle_timeout_s": 0.5}) as b:
+        client = await b.client()
+        client.send(b"GET /v1/models HTTP/1.1\r\nhost: t\r\n\r\n" * 500)
+        await until(lambda: any(connection._is_full for connection in b.gateway._clients))
+        (connection,) = b.gateway._clients
+        assert connection._transport is not None
+        assert connection._transport.get_write_buffer_size() < 2_000_000
+        await until(lambda: not b.gateway._clients)
+        assert len(upstream.requests) < 500
+
+
+async def test_endless_trailer_gets_431() -> None:
+    async with Upstream() as upstream, bench(upstream.url) as b:
+        client = await b.client()
+        client.send(b"POST /v1/files HTTP/1.1\r\nhost: t\r\ntransfer-encoding: chunked\r\n\r\n0\r\nx: ")
+        answer = asyncio.create_task(client.rest())
+        for _ in range(40):
+            if answer.done():
+                break
+            client.send(b"y" * 50_000)
+            await asyncio.sleep(0.005)
+        assert (await answer).startswith(b"HTTP/1.1 431")
+
+
+async def test_host_of_an_absolute_target_replaces_the_header() -> None:
+    async with Upstream() as upstream, bench(upstream.url) as b:
+        client = await b.client()
+        await client.ask(b"GET http://inner.example/x HTTP/1.1\r\nhost: outer.example\r\n\r\n")
+        assert split(upstream.requests[0])[1][b"host"] == b"inner.example"
+
+
+async def test_host_that_reads_as_two_is_refused() -> None:
+    async with Upstream() as upstream, bench(upstream.url) as b:
+        for host in (b"a b", b"a,b", b"a@b", b"a/b"):
+            client = await b.client()
+            client.send(b"GET / HTTP/1.1\r\nhost: " + host + b"\r\n\r\n")
+            assert (await client.rest()).startswith(b"HTTP/1.1 400")
+        assert upstream.requests == []
+
+
+async def test_reload_does_not_send_a_waiting_request_elsewhere() -> None:
+    async with Upstream() as old, Upstream() as new, bench(old.url + "/old") as b:
+        client = await b.client()
+        client.send(b"POST /v1/files HTTP/1.1\r\nhost: t\r\ncontent-length: 2\r\n\r\nh")
+        await until(lambda: b.gateway._clients and next(iter(b.gateway._clients))._current)
+        b.gateway.adopt(build({"primary": {"url": new.url + "/new"}, "candidates": [{"name": "v2", "url": new.url}]}))
+        assert (await client.ask(b"i")).endswith(b"ok")
+        assert old.requests[0].startswith(b"POST /old/v1/files")
+        assert (await client.ask(post(b"{}"))).endswith(b"ok")
+        assert new.requests[0].startswith(b"POST /new/v1/chat/completions")

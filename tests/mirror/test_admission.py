@@ -34,7 +34,25 @@ def test_side_effects_stay_with_the_primary(body: object, reason: str) -> None:
 
 
 def test_body_that_is_not_json_may_be_mirrored() -> None:
-    assert refusal_of(Request("POST", "/x", (), b"\xff\x00")) == ""
+    assert refusal_of(Request("POST", "/v2/models/m/infer", ((b"content-type", b"application/octet-stream"),), b"\xff\x00")) == ""
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"previous_response_id": "r1", "x": NaN}',
+        b'\xef\xbb\xbf{"background": true}',
+        '{"background": true}'.encode("utf-16"),
+        b'{"tools": [{"type": "mcp"}], "t": 1e999',
+        b'{"conversation": "\\ud800"}',
+    ],
+)
+def test_what_a_server_may_read_and_we_cannot_is_not_mirrored(body: bytes) -> None:
+    assert refusal_of(Request("POST", "/v1/responses", (), body)) in ("unreadable_request", "stateful")
+
+
+def test_compressed_request_is_not_mirrored() -> None:
+    assert refusal_of(Request("POST", "/v1/responses", ((b"content-encoding", b"gzip"),), b"\x1f\x8b")) == "unreadable_request"
 
 
 def test_escaped_field_names_hide_nothing() -> None:

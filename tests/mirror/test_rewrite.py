@@ -80,3 +80,15 @@ def test_responses_api_stores_by_default_so_it_is_told_not_to() -> None:
 def test_body_that_is_no_json_object_passes_as_it_is() -> None:
     for body in (b"\xff", b"[1]", b'"store"'):
         assert split(copy_of(Request("POST", "/", (), body), rewrite(model="m2")))[2] == body
+
+
+def test_body_nested_deeper_than_the_encoder_goes_passes_as_it_is() -> None:
+    body = b'{"model":"m","deep":' + b"[" * 300 + b"]" * 300 + b"}"
+    assert split(copy_of(Request("POST", "/", (), body), rewrite(model="m2")))[2] == body
+
+
+@pytest.mark.parametrize(
+    "name", [b"x-auth-token", b"ocp-apim-subscription-key", b"x-goog-iap-jwt-assertion", b"x-litellm-api-key", b"cookie2"]
+)
+def test_credentials_by_other_names_stay_too(name: bytes) -> None:
+    assert b"secret" not in copy_of(Request("POST", "/", ((name, b"secret"),), b""), rewrite())
