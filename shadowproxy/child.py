@@ -97,7 +97,10 @@ class Leash:
         while True:
             refresh()
             channel.send(Report.of(self._counts.take_changes()))  # an empty one, too: silence means a hung process
-            await channel.drain()
+            try:
+                await channel.drain()
+            except ConnectionError:
+                return  # the supervisor is gone, as the listening side sees, too
             await asyncio.sleep(_REPORT_S)
 
 

@@ -15,6 +15,8 @@ _MARKS = re.compile(rb'"(?:previous_response_id|conversation|background|tools|mc
 
 
 _BOM = b"\xef\xbb\xbf"
+#: In any of its encodings, for requests that do not say what they are.
+_BEGINS_LIKE_JSON = re.compile(rb"(?:\xef\xbb\xbf|\xff\xfe|\xfe\xff)?[\s\0]*[{\[]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +31,8 @@ def refusal_of(request: Request) -> str:
     """The reason why a copy of this request must not be sent, or "". Side effects stay with the primary."""
     if request.header(b"content-encoding") not in (None, b"", b"identity"):
         return "unreadable_request"
-    is_json = b"json" in (request.header(b"content-type") or b"json").lower()
+    kind = request.header(b"content-type")
+    is_json = b"json" in kind.lower() if kind else _BEGINS_LIKE_JSON.match(request.body) is not None
     if is_json and (request.body.startswith(_BOM) or b"\0" in request.body):
         return "unreadable_request"  # UTF-16, UTF-32 or a mark that some servers accept: our parser does not
     if _MARKS.search(request.body) is None:
