@@ -32,7 +32,7 @@ size:
 	sh scripts/installed-size.sh
 
 bench: $(DEV_STAMP)
-	$(BIN)/python loadtest/unary.py $(ARGS)
+	$(BIN)/python loadtest/run.py $(or $(ARGS),unary)
 
 $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11")'

@@ -9,7 +9,7 @@ import argparse
 
 import upstreams
 from peers import EVERYONE, Peer, Stage
-from rounds import Round, Row, choose, interleave, ratio, share, start_all, with_usage
+from rounds import Round, Row, choose, foreign_note, interleave, ratio, share, start_all, with_usage
 from scenario import Run
 from tables import number, percent, show
 from wrk import closed_loop
@@ -98,5 +98,6 @@ def print_table(title: str, rows: list[Row], placing: str = PINNED) -> None:
         "x Envoy: median of the rounds' ratios; mirroring rows against Envoy mirror, the others against Envoy.",
         "CPU-s: user + system of the proxy's processes until the last copy is through, per 10,000 client requests or delivered copies.",
         placing,
+        foreign_note(rows),
     )
     show(title, HEADINGS, lines, notes)

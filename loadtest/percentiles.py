@@ -1,0 +1,16 @@
+"""Percentiles as every generator prints them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+SHARES = (50, 90, 99, 99.9)
+
+
+def milliseconds(seconds: Iterable[float], prefix: str = "") -> dict[str, float]:
+    """``p50_ms`` and so on by nearest rank; empty where nothing was measured."""
+    ordered = sorted(seconds)
+    if not ordered:
+        return {}
+    last = len(ordered) - 1
+    return {f"{prefix}p{share:g}_ms": ordered[min(int(len(ordered) * share / 100), last)] * 1000 for share in SHARES}
