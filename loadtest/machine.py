@@ -185,13 +185,11 @@ def cpu_s(pids: Iterable[int]) -> float:
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
-def foreign_cpu_s() -> float:
-    """Busy seconds of the whole machine that are not ours: other people's processes, and what the hypervisor took (steal)."""
-    fields = Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]
-    user, nice, system, _, _, irq, softirq, steal = (int(field) / os.sysconf("SC_CLK_TCK") for field in fields)
-    here = os.times()
-    ours = here.user + here.system + here.children_user + here.children_system + cpu_s(descendants(os.getpid()))
-    return user + nice + system + irq + softirq + steal - ours
+def foreign_cpu_s() -> dict[int, float]:
+    """CPU seconds of each process that is not ours. The machine's own sums in /proc/stat are sampled, and miss short bursts."""
+    ours = {os.getpid(), *descendants(os.getpid())}
+    pids = {int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()} - ours
+    return {pid: cpu_s([pid]) for pid in pids}
 
 
 def resident_mb(pids: Iterable[int]) -> float:

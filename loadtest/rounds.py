@@ -101,7 +101,8 @@ def with_usage(row: Row, load: Callable[[], Round]) -> Round:
     copies, asked = row.candidate.requests(), row.primary.requests()
     foreign, began = foreign_cpu_s(), time.monotonic()
     result = dict(load())
-    result["foreign_share"] = max(0.0, foreign_cpu_s() - foreign) / (time.monotonic() - began) / len(CORES)
+    taken = sum(max(0.0, spent - foreign.get(pid, 0.0)) for pid, spent in foreign_cpu_s().items())
+    result["foreign_share"] = taken / (time.monotonic() - began) / len(CORES)
     result["copies_in_round"] = row.candidate.requests() - copies
     drain(row)
     result["copies"] = row.candidate.requests() - copies

@@ -274,7 +274,8 @@ class Shadow:
 
     async def _comparison(self, primary: _Read, other: _Read) -> Comparison:
         vectors = None
-        if self._embedding is not None:
+        are_both_answers = primary.exchange.outcome is Outcome.OK and other.exchange.outcome is Outcome.OK
+        if self._embedding is not None and are_both_answers:
             texts = texts_to_embed(primary.answer, other.answer)
             if texts is not None:
                 first, second = await self._embedding.vectors(texts)
@@ -303,7 +304,8 @@ class Shadow:
             self._count_divergences(rollout, route, arm, found)
             self._count_latency(rollout, route, arm, read.exchange, read.answer)
         self._count_latency(rollout, route, "primary", primary.exchange, primary.answer)
-        self._pairs.appendleft(_shown_pair(rollout, primary, other, comparison, control, against_control))
+        if self._pairs.maxlen:
+            self._pairs.appendleft(_shown_pair(rollout, primary, other, comparison, control, against_control))
         publish = partial(self._publish, rollout, route, primary.exchange.outcome, comparison, against_control)
         self._ledgers[rollout].resolve(entry, publish)
 

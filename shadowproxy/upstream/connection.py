@@ -21,6 +21,11 @@ if TYPE_CHECKING:
     from shadowproxy.upstream.pool import Pool
 
 
+#: A connection idle for less is used as it is: asking the kernel costs a tenth of a proxied request, and under such load an upstream
+#: that closes after each reply shows itself at once (see the pool's distrust).
+_FRESH_S = 0.001
+
+
 class Framing(IntEnum):
     """How a reply's body ends."""
 
@@ -138,7 +143,9 @@ class Connection(asyncio.Protocol):
         Some servers close right after a reply they announced to keep alive; asking the kernel closes most of that race.
         """
         assert self.transport is not None
-        return self.transport.is_closing() or bool(self._poll.poll(0))
+        if self.transport.is_closing():
+            return True
+        return time.monotonic() - self.since > _FRESH_S and bool(self._poll.poll(0))
 
     # --- used by the owner ------------------------------------------------------------------------------------------
 

@@ -114,7 +114,9 @@ def dechunk(reads: Iterable[Read]) -> tuple[tuple[Read, ...], bool]:
 
 def codings_of(header: bytes | None) -> tuple[str, ...]:
     """The codings named by a Content-Encoding header, in the order applied, lower case, without ``identity``."""
-    names = (name.strip().lower() for name in (header or b"").decode("latin-1").split(","))
+    if not header:
+        return ()
+    names = (name.strip().lower() for name in header.decode("latin-1").split(","))
     return tuple(name for name in names if name and name != "identity")
 
 
