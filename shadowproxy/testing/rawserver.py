@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from abc import ABC, abstractmethod
 from typing import Self
 
 from shadowproxy.tasks import Tasks
@@ -12,7 +13,7 @@ from shadowproxy.testing.raw import STREAM_LIMIT_BYTES
 CLOSE_TIMEOUT_S = 5.0  # for the peer to take what is still unsent after a reply
 
 
-class RawServer:
+class RawServer(ABC):
     """A server on a free port of loopback. Subclasses say in :meth:`talk` what happens on a connection.
 
     ``connections`` and ``requests`` count since the start; ``open_connections`` is how many are open now.
@@ -49,9 +50,9 @@ class RawServer:
         await self._tasks.close()
         await self._server.wait_closed()
 
+    @abstractmethod
     async def talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve one connection until it shall be closed."""
-        raise NotImplementedError
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
