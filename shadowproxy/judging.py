@@ -8,9 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from shadowproxy.config import Candidate, Config
-from shadowproxy.counts import CELLS, PAIRS_ISSUED, PAIRS_PENDING, PAIRS_RESOLVED, Totals
-from shadowproxy.exchange import Outcome
-from shadowproxy.verdict.cells import CellKey
+from shadowproxy.counts import CELLS, PAIRS_ISSUED, PAIRS_PENDING, Totals
+from shadowproxy.verdict.cells import ERROR, CellKey
 from shadowproxy.verdict.decision import Evidence, Rules, decide
 from shadowproxy.verdict.document import as_document
 from shadowproxy.verdict.gates import rules
@@ -90,10 +89,13 @@ class Judge:
         }
 
     def _lost(self, rollout: str, candidate: str, issued: Mapping[str, int]) -> dict[str, int]:
-        """Pairs lost on our side, by route: dropped by us, or issued by a shadow process that did not live to resolve them."""
+        """Pairs lost on our side, by route: dropped by us, or issued by a shadow process that did not live to count them.
+
+        Every pair that is judged adds one cell to the error check. So what was issued, is not on its way and has no such cell is lost.
+        """
         lost = dict(issued)
-        for (owner, route, arm, outcome), count in self._totals.items(PAIRS_RESOLVED):
-            if owner == rollout and arm == "candidate" and outcome != Outcome.DROPPED_LOCAL:
+        for (owner, route, check, _), count in self._totals.items(CELLS):
+            if owner == rollout and check == ERROR:
                 lost[route] = lost.get(route, 0) - int(count)
         for (owner, name, route), count in self._totals.items(PAIRS_PENDING):
             if owner == rollout and name == candidate:

@@ -43,7 +43,7 @@ from shadowproxy.handover.frames import ExchangeFrame
 from shadowproxy.mirror.admission import ArmShare, arms_for, refusal_of
 from shadowproxy.mirror.dispatch import ArmDispatch
 from shadowproxy.tasks import Guard, Tasks
-from shadowproxy.verdict.cells import CellKey, TtftThreshold, observe
+from shadowproxy.verdict.cells import TtftThreshold, observe
 from shadowproxy.wire.reading import UNDECODABLE, outcome_of, read_answer
 from shadowproxy.wire.transfer import can_decode
 
@@ -301,6 +301,7 @@ class Shadow:
         if control is not None and against_control is not None:
             arms.append(("control", control, against_control))
         for arm, read, found in arms:
+            self._counts.add(PAIRS_RESOLVED, rollout, route, arm, found.outcome.value)
             self._count_divergences(rollout, route, arm, found)
             self._count_latency(rollout, route, arm, read.exchange, read.answer)
         self._count_latency(rollout, route, "primary", primary.exchange, primary.answer)
@@ -321,7 +322,7 @@ class Shadow:
             self._counts.time(TTFT_SECONDS, rollout, route, arm, seconds=answer.ttft_s)
 
     def _publish(self, rollout: str, route: str, primary: Outcome, candidate: Comparison, control: Comparison | None) -> None:
-        cells: tuple[CellKey, ...] | None = None
+        """Add the pair to the evidence. A pair that adds nothing counts as lost on our side: every judged one adds an error cell."""
         with self._guard("cells"):
             cells = observe(
                 route,
@@ -332,20 +333,15 @@ class Shadow:
                 ttft_threshold=self._references.threshold(rollout, route, candidate.primary_timing.ttft_s),
                 u=(self._chance.random(), self._chance.random()),
             )
-        # Where our own counting fails the pair is lost on our side: resolved without cells it would be a missing case.
-        outcome = candidate.outcome if cells is not None else Outcome.DROPPED_LOCAL
-        self._counts.add(PAIRS_RESOLVED, rollout, route, "candidate", outcome.value)
-        if control is not None:
-            self._counts.add(PAIRS_RESOLVED, rollout, route, "control", control.outcome.value)
-        for key in cells or ():
-            self._counts.add(CELLS, rollout, key.route, key.check, key.cell)
+            for key in cells:
+                self._counts.add(CELLS, rollout, key.route, key.check, key.cell)
 
     def _lose(self, ticket: _Ticket) -> None:
         """The pair broke on our side: it counts against nobody and makes the verdict hold."""
         for candidate, entry in ticket.entries.items():
             rollout = self._rollouts[candidate].id
-            lost = partial(self._counts.add, PAIRS_RESOLVED, rollout, ticket.primary.route, "candidate", Outcome.DROPPED_LOCAL.value)
-            self._ledgers[rollout].resolve(entry, lost)
+            self._counts.add(PAIRS_RESOLVED, rollout, ticket.primary.route, "candidate", Outcome.DROPPED_LOCAL.value)
+            self._ledgers[rollout].resolve(entry, lambda: None)
 
     # --- out --------------------------------------------------------------------------------------------------------
 
