@@ -38,6 +38,7 @@ from shadowproxy.counts import (
     Counts,
 )
 from shadowproxy.embed.service import EmbeddingService
+from shadowproxy.embed.windows import Vectors
 from shadowproxy.exchange import CONTROL, Answer, Comparison, Exchange, Outcome
 from shadowproxy.handover.frames import ExchangeFrame
 from shadowproxy.mirror.admission import ArmShare, arms_for, refusal_of
@@ -244,43 +245,77 @@ class Shadow:
     def _arrived(self, ticket: _Ticket, exchange: Exchange) -> None:
         ticket.exchanges[exchange.arm] = exchange
         ticket.expected.discard(exchange.arm)
-        if not ticket.expected:
-            self._tasks.start("judge pair", self._judge(ticket))
+        if ticket.expected:
+            return
+        if self._has_started.is_set():
+            self._judge(ticket)
+        else:
+            self._tasks.start("judge when started", self._judge_when_started(ticket))
 
-    async def _judge(self, ticket: _Ticket) -> None:
-        """Read, compare and count one request's arms. What fails here is our loss, not the candidate's."""
-        done = False
+    async def _judge_when_started(self, ticket: _Ticket) -> None:
         try:
             await self._has_started.wait()
-            with self._guard("compare"):
-                await self._compare(ticket)
-                done = True
+        except asyncio.CancelledError:
+            self._lose(ticket)
+            raise
+        self._judge(ticket)
+
+    def _judge(self, ticket: _Ticket) -> None:
+        """Read one request's arms, then compare and count them: at once, or when the vectors that this takes are there.
+
+        What fails here is our loss, not the candidate's. Most pairs need no vectors, and a task each would cost more than comparing.
+        """
+        with self._guard("read"):
+            primary = _read(ticket.primary)
+            others = {arm: _read(exchange) for arm, exchange in ticket.exchanges.items()}
+            wanted = self._texts_to_embed(primary, others)
+            if wanted:
+                self._tasks.start("embed", self._judge_by_vectors(ticket, primary, others, wanted))
+            else:
+                self._settle(ticket, primary, others, {})
+            return
+        self._lose(ticket)
+
+    def _texts_to_embed(self, primary: _Read, others: dict[str, _Read]) -> dict[str, tuple[str, str]]:
+        """Per arm the two texts whose likeness only vectors can tell."""
+        if self._embedding is None or primary.exchange.outcome is not Outcome.OK:
+            return {}
+        answered = {arm: other for arm, other in others.items() if other.exchange.outcome is Outcome.OK}
+        return {arm: texts for arm, other in answered.items() if (texts := texts_to_embed(primary.answer, other.answer)) is not None}
+
+    async def _judge_by_vectors(
+        self, ticket: _Ticket, primary: _Read, others: dict[str, _Read], wanted: dict[str, tuple[str, str]]
+    ) -> None:
+        assert self._embedding is not None
+        vectors: dict[str, tuple[Vectors, Vectors]] | None = None
+        try:
+            with self._guard("embed"):
+                flat = await self._embedding.vectors([text for pair in wanted.values() for text in pair])
+                vectors = dict(zip(wanted, zip(flat[::2], flat[1::2], strict=True), strict=True))
         finally:
-            self._pending -= 1
-            self._pending_bytes -= ticket.size_bytes
-            if not done:
+            if vectors is None:
                 self._lose(ticket)
+        if vectors is not None:
+            self._settle(ticket, primary, others, vectors)
 
-    async def _compare(self, ticket: _Ticket) -> None:
-        primary = _read(ticket.primary)
-        control_exchange = ticket.exchanges.get(CONTROL)
-        control = _read(control_exchange) if control_exchange else None
-        against_control = await self._comparison(primary, control) if control else None
-        for arm, exchange in ticket.exchanges.items():
-            if arm != CONTROL:
-                other = _read(exchange)
-                comparison = await self._comparison(primary, other)
-                self._resolve(ticket, arm, primary, other, comparison, control, against_control)
+    def _settle(self, ticket: _Ticket, primary: _Read, others: dict[str, _Read], vectors: dict[str, tuple[Vectors, Vectors]]) -> None:
+        """Compare every arm with the primary and count; the ticket is done."""
+        with self._guard("compare"):
+            comparisons = {
+                arm: compare(primary.exchange, primary.answer, other.exchange, other.answer, vectors.get(arm))
+                for arm, other in others.items()
+            }
+            for arm, other in others.items():
+                if arm != CONTROL:
+                    self._resolve(ticket, arm, primary, other, comparisons[arm], others.get(CONTROL), comparisons.get(CONTROL))
+        if ticket.entries:
+            self._lose(ticket)
+        else:
+            self._finish(ticket)
 
-    async def _comparison(self, primary: _Read, other: _Read) -> Comparison:
-        vectors = None
-        are_both_answers = primary.exchange.outcome is Outcome.OK and other.exchange.outcome is Outcome.OK
-        if self._embedding is not None and are_both_answers:
-            texts = texts_to_embed(primary.answer, other.answer)
-            if texts is not None:
-                first, second = await self._embedding.vectors(texts)
-                vectors = (first, second)
-        return compare(primary.exchange, primary.answer, other.exchange, other.answer, vectors)
+    def _finish(self, ticket: _Ticket) -> None:
+        self._pending -= 1
+        self._pending_bytes -= ticket.size_bytes
 
     # --- cells ------------------------------------------------------------------------------------------------------
 
@@ -342,6 +377,8 @@ class Shadow:
             rollout = self._rollouts[candidate].id
             self._counts.add(PAIRS_RESOLVED, rollout, ticket.primary.route, "candidate", Outcome.DROPPED_LOCAL.value)
             self._ledgers[rollout].resolve(entry, lambda: None)
+        ticket.entries.clear()
+        self._finish(ticket)
 
     # --- out --------------------------------------------------------------------------------------------------------
 
@@ -385,7 +422,9 @@ def _read(exchange: Exchange) -> _Read:
         return _Read(exchange, None)
     answer = read_answer(exchange.request, exchange.reply)
     if exchange.outcome in (Outcome.OK, Outcome.HTTP_ERROR):
-        exchange = replace(exchange, outcome=outcome_of(exchange.reply, answer))
+        outcome = outcome_of(exchange.reply, answer)
+        if outcome is not exchange.outcome:
+            exchange = replace(exchange, outcome=outcome)
         if answer.error is not None and answer.error.type == UNDECODABLE and answer.error.code in _OUR_LIMITS:
             exchange = replace(exchange, outcome=Outcome.DROPPED_LOCAL, failure=answer.error.message)
     return _Read(exchange, answer)

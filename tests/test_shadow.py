@@ -161,10 +161,10 @@ async def test_pending_bound_drops_and_counts() -> None:
 async def test_our_own_failure_counts_against_nobody() -> None:
     async with Upstream(chat_reply("x")) as up, pipeline(up.url) as p:
 
-        async def broken(*_: object) -> None:
+        def broken(*_: object) -> None:
             raise RuntimeError("a bug of ours")
 
-        p.shadow._comparison = broken  # type: ignore[method-assign]
+        p.shadow._resolve = broken  # type: ignore[method-assign]
         p.shadow.receive(frame())
         await until(lambda: p.resolved())
         assert p.resolved() == {"dropped_local": 1}

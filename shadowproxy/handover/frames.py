@@ -74,7 +74,8 @@ class FrameCodec:
                     raise FrameError(f"a frame announces {size} bytes; the bound is {MAX_FRAME_BYTES}")
                 if len(buffer) - start - 4 < size:
                     break
-                payload = bytes(buffer[start + 4 : start + 4 + size])
+                with memoryview(buffer) as view:
+                    payload = bytes(view[start + 4 : start + 4 + size])
                 start += 4 + size
                 try:
                     frame = self._decoder.decode(payload)
