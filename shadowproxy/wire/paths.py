@@ -6,6 +6,8 @@ A path is known by its end, because gateways and servers put all kinds of prefix
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 GENERIC = "generic"
 
 #: (last segments of a path, route label, dialect). The first match counts.
@@ -38,6 +40,7 @@ def dialect_of(target: str) -> str:
     return _route_and_dialect(target)[1]
 
 
+@lru_cache(maxsize=1024)  # asked for every reply; a bound, because a scanner's paths are many
 def _route_and_dialect(target: str) -> tuple[str, str]:
     segments = _segments(target)
     if not segments:
