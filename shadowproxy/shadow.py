@@ -263,18 +263,19 @@ class Shadow:
     def _judge(self, ticket: _Ticket) -> None:
         """Read one request's arms, then compare and count them: at once, or when the vectors that this takes are there.
 
-        What fails here is our loss, not the candidate's. Most pairs need no vectors, and a task each would cost more than comparing.
+        What fails here is our loss, not the candidate's. Where no vectors are needed a task each would cost more than comparing.
         """
+        read: tuple[_Read, dict[str, _Read], dict[str, tuple[str, str]]] | None = None
         with self._guard("read"):
             primary = _read(ticket.primary)
             others = {arm: _read(exchange) for arm, exchange in ticket.exchanges.items()}
-            wanted = self._texts_to_embed(primary, others)
-            if wanted:
-                self._tasks.start("embed", self._judge_by_vectors(ticket, primary, others, wanted))
-            else:
-                self._settle(ticket, primary, others, {})
-            return
-        self._lose(ticket)
+            read = primary, others, self._texts_to_embed(primary, others)
+        if read is None:
+            self._lose(ticket)
+        elif read[2]:
+            self._tasks.start("embed", self._judge_by_vectors(ticket, *read))
+        else:
+            self._settle(ticket, read[0], read[1], {})
 
     def _texts_to_embed(self, primary: _Read, others: dict[str, _Read]) -> dict[str, tuple[str, str]]:
         """Per arm the two texts whose likeness only vectors can tell."""
@@ -331,19 +332,22 @@ class Shadow:
     ) -> None:
         rollout = self._rollouts[candidate].id
         route = ticket.primary.route
-        entry = ticket.entries.pop(candidate)
         arms = [("candidate", other, comparison)]
         if control is not None and against_control is not None:
             arms.append(("control", control, against_control))
-        for arm, read, found in arms:
+        # What only people look at is guarded alone: were it to fail, the pair still counts.
+        with self._guard("show"):
+            for arm, read, found in arms:
+                self._count_divergences(rollout, route, arm, found)
+                self._count_latency(rollout, route, arm, read.exchange, read.answer)
+            self._count_latency(rollout, route, "primary", primary.exchange, primary.answer)
+            if self._pairs.maxlen:
+                self._pairs.appendleft(_shown_pair(rollout, primary, other, comparison, control, against_control))
+        for arm, _, found in arms:
             self._counts.add(PAIRS_RESOLVED, rollout, route, arm, found.outcome.value)
-            self._count_divergences(rollout, route, arm, found)
-            self._count_latency(rollout, route, arm, read.exchange, read.answer)
-        self._count_latency(rollout, route, "primary", primary.exchange, primary.answer)
-        if self._pairs.maxlen:
-            self._pairs.appendleft(_shown_pair(rollout, primary, other, comparison, control, against_control))
         publish = partial(self._publish, rollout, route, primary.exchange.outcome, comparison, against_control)
-        self._ledgers[rollout].resolve(entry, publish)
+        # Taken only now: an entry that is taken and then not resolved would hold back every later pair.
+        self._ledgers[rollout].resolve(ticket.entries.pop(candidate), publish)
 
     def _count_divergences(self, rollout: str, route: str, arm: str, comparison: Comparison) -> None:
         for divergence in comparison.divergences:

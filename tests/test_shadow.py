@@ -223,3 +223,33 @@ async def test_failure_in_counting_is_ours() -> None:
         p.shadow.receive(frame())
         await until(lambda: p.totals().value(STEP_FAILURES, "cells") == 1)
         assert p.cells("error") == {}, "the judge then counts the pair as lost"
+
+
+async def test_pair_that_cannot_be_shown_still_counts_and_holds_nothing_back() -> None:
+    async with Upstream(chat_reply("Paris.")) as up, pipeline(up.url) as p:
+        shown = p.shadow._count_latency
+
+        def broken(*_: object) -> None:
+            raise RuntimeError("a bug of ours")
+
+        p.shadow._count_latency = broken  # type: ignore[method-assign]
+        p.shadow.receive(frame(0))
+        await until(lambda: p.resolved())
+        p.shadow._count_latency = shown  # type: ignore[method-assign]
+        p.shadow.receive(frame(1))
+        await until(lambda: p.resolved() == {"ok": 2})
+        assert p.cells("error") == {"both_ok": 2}
+        assert p.shadow._pending == 0
+        assert p.totals().value(STEP_FAILURES, "show") == 1
+
+
+async def test_unreadable_pair_is_lost_and_holds_nothing_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with Upstream(chat_reply("Paris.")) as up, pipeline(up.url) as p:
+        with monkeypatch.context() as patch:
+            patch.setattr("shadowproxy.shadow.read_answer", lambda *_: 1 / 0)
+            p.shadow.receive(frame(0))
+            await until(lambda: p.resolved() == {"dropped_local": 1})
+        p.shadow.receive(frame(1))
+        await until(lambda: p.resolved().get("ok") == 1)
+        assert p.cells("error") == {"both_ok": 1}
+        assert (p.shadow._pending, p.shadow._pending_bytes) == (0, 0)
