@@ -91,6 +91,14 @@ async def nothing_uncounted(serve: Serving, replies: float) -> Scrape:
     return scrape
 
 
+async def judged(serve: Serving, at_least: int) -> int:
+    """Issued pairs in the verdict, which is looked at now and then and so a moment behind the counts."""
+    async with asyncio.timeout(5):
+        while (issued := (await serve.verdict())["issued"]) < at_least:
+            await asyncio.sleep(0.02)
+    return int(issued)
+
+
 async def test_killed_shadow_process_costs_evidence_and_never_a_reply(bench: Bench) -> None:
     serve = bench.serve
     expected = await ask(bench.primary.url, ASKED)
@@ -98,7 +106,7 @@ async def test_killed_shadow_process_costs_evidence_and_never_a_reply(bench: Ben
     async with Load(serve, expected) as load:
         await load.more(300)
         await serve.wait_until(lambda scrape: scrape.value("shadowproxy_pairs_resolved_total", outcome="ok") > 100)
-        pairs_before = (await serve.verdict())["issued"]
+        pairs_before = await judged(serve, at_least=100)
         (victim,) = serve.pids("shadow")
         os.kill(victim, signal.SIGKILL)
         await serve.wait_until(lambda scrape: scrape.value("shadowproxy_process_starts_total", role="shadow") >= 2, within_s=2)
