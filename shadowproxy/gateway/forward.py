@@ -7,12 +7,13 @@ reply is complete and the request has been read, or when either side is gone.
 from __future__ import annotations
 
 import asyncio
+import time
 from enum import IntEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from shadowproxy.exchange import Outcome
-from shadowproxy.gateway.heads import LAST_CHUNK, RequestHead, chunk, error_bytes, reply_bytes, request_bytes
-from shadowproxy.upstream.connection import Connection, Framing, ReplyHead
+from shadowproxy.gateway.heads import LAST_CHUNK, RequestHead, chunk, error_bytes, reply_bytes
+from shadowproxy.upstream.connection import Connection, Framing, Receiver, ReplyHead
 
 if TYPE_CHECKING:
     from shadowproxy.gateway.listener import ClientConnection
@@ -33,7 +34,16 @@ class ReplyState(IntEnum):
     DONE = 2
 
 
-class Forward:
+# Looking a member up in its enumeration is slow, and each of these is used for every request.
+_NONE: Final = ReplyState.NONE
+_STARTED: Final = ReplyState.STARTED
+_DONE: Final = ReplyState.DONE
+_CHUNKED: Final = Framing.CHUNKED
+_CLOSE: Final = Framing.CLOSE
+_OK: Final = Outcome.OK
+
+
+class Forward(Receiver):
     """States: waiting for a connection → sending → reply started → done; or failed, or abandoned."""
 
     __slots__ = (
@@ -69,7 +79,7 @@ class Forward:
         self.head = head
         self.route = route
         self.is_request_complete = False
-        self.reply = ReplyState.NONE
+        self.reply = _NONE
         self.status = 0
         self.closes_client = not head.is_keepalive
 
@@ -91,6 +101,7 @@ class Forward:
         if body and self._tee is not None:
             self._tee.request_read(body)
         self.is_request_complete = is_complete
+        now = time.monotonic() if is_complete else 0.0
         data = body
         if self.head.is_chunked:
             data = (chunk(body) if body else b"") + (LAST_CHUNK if is_complete else b"")
@@ -105,12 +116,13 @@ class Forward:
         if data:
             upstream.write(data)
         if is_complete:
-            self._request_sent(upstream)
+            self._request_sent(upstream, now)
 
-    def _request_sent(self, upstream: Connection) -> None:
-        upstream.request_sent()
+    def _request_sent(self, upstream: Connection, now: float) -> None:
+        """``now`` is the moment before the last write: writing can take longer than a fast arm's answer."""
+        upstream.request_sent(now)
         if self._tee is not None:
-            self._tee.request_sent()
+            self._tee.request_sent(now)
 
     def abandon(self) -> None:
         """The client is gone: cancel the primary call and pair nothing."""
@@ -142,12 +154,12 @@ class Forward:
         self._connecting = None
         self._upstream = connection
         self._client.let_on()  # before the write, which may find the upstream's buffer full and hold the client back again
-        head = request_bytes(self.head, self._target.path_prefix, self._target.authority)
+        head = self.head.sent_to(self._target.path_prefix, self._target.authority)
         unsent, self._unsent = self._unsent, []
         self._unsent_bytes = 0
         connection.write(head + b"".join(unsent) if unsent else head)
         if self.is_request_complete:
-            self._request_sent(connection)
+            self._request_sent(connection, connection.since)
 
     def upstream_full(self) -> None:
         self._client.hold_back()
@@ -171,14 +183,14 @@ class Forward:
             self._client.send(data)
         self._client.gateway.bytes_out += len(body)
         if is_done:
-            self._end(Outcome.OK, "")
+            self._end(_OK, "")
 
     def _begin_reply(self, head: ReplyHead, body: bytes) -> bytes:
         speaks_1_1 = self.head.version == "1.1"
-        self.reply = ReplyState.STARTED
+        self.reply = _STARTED
         self.status = head.status
-        self._chunked_out = speaks_1_1 and head.framing in (Framing.CHUNKED, Framing.CLOSE)
-        if not speaks_1_1 and head.framing in (Framing.CHUNKED, Framing.CLOSE):
+        self._chunked_out = speaks_1_1 and head.framing in (_CHUNKED, _CLOSE)
+        if not speaks_1_1 and head.framing in (_CHUNKED, _CLOSE):
             self.closes_client = True  # HTTP/1.0 knows no other end of a body of unknown length
         if not self.is_request_complete:
             self.closes_client = True  # an early reply: the rest of the request will not be read as one
@@ -197,7 +209,7 @@ class Forward:
         if self._is_over:
             return
         gateway = self._client.gateway
-        if self.reply is ReplyState.NONE and self._may_retry and outcome is Outcome.RESET and upstream is not None and upstream.was_reused:
+        if self.reply is _NONE and self._may_retry and outcome is Outcome.RESET and upstream is not None and upstream.was_reused:
             # The upstream closed an idle connection just as we used it. Once, on a fresh connection, and only because the method is
             # idempotent and carries no body: for anything else nobody knows whether it was already acted on.
             self._may_retry = False
@@ -205,7 +217,7 @@ class Forward:
             self._connecting = self._target.pool.acquire(self, is_head_request=self.head.method == b"HEAD", fresh=True)
             return
         gateway.primary_failed(outcome)
-        if self.reply is ReplyState.NONE:
+        if self.reply is _NONE:
             self.status = 504 if outcome is Outcome.TIMEOUT else 502
             self.closes_client = self.closes_client or not self.is_request_complete or self._client.is_draining
             self._client.send(
@@ -223,6 +235,6 @@ class Forward:
 
     def _end(self, outcome: Outcome, failure: str) -> None:
         self._is_over = True
-        self.reply = ReplyState.DONE
+        self.reply = _DONE
         self._client.gateway.exchange_finished(self, self._tee, outcome, failure)
         self._client.reply_done(self)

@@ -9,6 +9,7 @@ import asyncio
 import socket
 import time
 from dataclasses import dataclass
+from typing import cast
 
 from shadowproxy.config import Config, Limits
 from shadowproxy.counts import (
@@ -78,6 +79,9 @@ class Gateway:
         self.bytes_in = 0
         self.bytes_out = 0
 
+        #: Monotonic seconds of the last sweep: exact enough for deadlines of seconds, and costs nothing to read.
+        self.now = time.monotonic()
+
     def _adopt_rules(self, config: Config) -> None:
         endpoint = self.pool.endpoint
         keeps_host = config.primary.host == "client" or (config.primary.host == "auto" and endpoint.is_local)
@@ -110,16 +114,19 @@ class Gateway:
         for sock in sockets:
             if sock.family == socket.AF_UNIX:
                 server: asyncio.AbstractServer = await loop.create_unix_server(
-                    lambda: ClientConnection(self), sock=sock, backlog=4096, ssl=tls
+                    self._client, sock=sock, backlog=4096, ssl=tls
                 )
             else:
-                server = await loop.create_server(lambda: ClientConnection(self), sock=sock, backlog=4096, ssl=tls)
+                server = await loop.create_server(self._client, sock=sock, backlog=4096, ssl=tls)
             self._servers.append(server)
+
+    def _client(self) -> asyncio.Protocol:
+        return cast("asyncio.Protocol", ClientConnection(self))
 
     async def sweep_forever(self) -> None:
         while True:
             await asyncio.sleep(_SWEEP_S)
-            now = time.monotonic()
+            now = self.now = time.monotonic()
             # One guard each: none of these may switch off the others' deadlines.
             with self._guard("kill switch"):
                 self._mirroring.look_at_kill_switch()

@@ -8,13 +8,23 @@ import orjson
 
 from shadowproxy.errors import ClientProtocolError
 from shadowproxy.upstream.connection import Framing, ReplyHead
+from shadowproxy.wire.fields import (
+    ARM,
+    ATTEMPT_COUNT,
+    CONNECTION,
+    CONTENT_LENGTH,
+    EXPECT,
+    FIELDS,
+    HOST,
+    PLAIN,
+    REQUEST_ID,
+    TRANSFER_ENCODING,
+    UPGRADE,
+    named_by_connection,
+)
+from shadowproxy.wire.mesh import is_mirrored_host
 
 HeaderList = list[tuple[bytes, bytes]]
-
-#: RFC 9110 §7.6.1, and Keep-Alive and Proxy-Connection from practice. Trailer goes with the trailers, which are not passed on.
-HOP_BY_HOP = frozenset(
-    {b"connection", b"keep-alive", b"proxy-connection", b"te", b"trailer", b"transfer-encoding", b"upgrade", b"http2-settings"}
-)
 
 REASONS = {
     400: b"Bad Request",
@@ -36,65 +46,124 @@ CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
 class RequestHead:
-    """A client's request line and headers, checked: what the rest of the gateway may rely on."""
+    """A client's request line and headers, checked: what the rest of the gateway may rely on.
+
+    ``request_id`` is the client's, or empty. ``is_copy`` marks what another mirror sent, ``is_retry`` what a mesh sends again.
+    """
 
     __slots__ = (
+        "_dropped",
         "content_length",
         "expects_continue",
         "has_body",
         "headers",
         "is_chunked",
+        "is_copy",
         "is_keepalive",
+        "is_retry",
         "method",
+        "request_id",
         "target",
         "upgrades_to",
         "version",
     )
 
     def __init__(self, method: bytes, target: bytes, headers: HeaderList, version: str, is_keepalive: bool) -> None:
-        self.method = method
-        self.target, authority = _origin_form(target)
+        authority: bytes | None = None
+        if target[:1] != b"/":
+            target, authority = _origin_form(target)
         if authority is not None:
             headers = [(name, authority if name.lower() == b"host" else value) for name, value in headers]
+        self.method = method
+        self.target = target
         self.headers = headers
         self.version = version
         self.is_keepalive = is_keepalive
-        self.content_length: int | None = None
+        self.content_length = 0
         self.is_chunked = False
         self.expects_continue = False
         self.upgrades_to = b""
+        self.request_id = b""
+        self.is_copy = False
+        self.is_retry = False
+        self._dropped: set[bytes] = set()
         hosts = 0
         for name, value in headers:
-            size = len(name)
-            # Lengths first: lowering every name would cost more than everything else here.
-            if size == 4 and name.lower() == b"host":
+            role = FIELDS[name].role
+            if role == PLAIN:
+                continue
+            if role == HOST:
                 hosts += 1
                 if _NOT_A_HOST.search(value):
                     raise ClientProtocolError("the Host header is not a host and port")
-            elif size == 14 and name.lower() == b"content-length":
+                if value.endswith(b"-shadow") or b"-shadow:" in value:
+                    self.is_copy = self.is_copy or is_mirrored_host(value)
+            elif role == CONTENT_LENGTH:
                 self.content_length = int(value)
-            elif size == 17 and name.lower() == b"transfer-encoding":
-                if value.strip().lower() != b"chunked":
-                    raise ClientProtocolError(f"the transfer coding {value[:40].decode('latin-1')!r} is not supported; use chunked", 501)
-                if version != "1.1":
-                    raise ClientProtocolError("Transfer-Encoding needs HTTP/1.1")
-                self.is_chunked = True
-            elif size == 6 and name.lower() == b"expect" and value.strip().lower() == b"100-continue":
-                self.expects_continue = version == "1.1"
-            elif size == 7 and name.lower() == b"upgrade":
-                self.upgrades_to = value.strip().lower()
+            elif role == REQUEST_ID:
+                self.request_id = value
+            else:
+                self._take(role, value)
         if hosts > 1 or (hosts == 0 and version == "1.1"):
             raise ClientProtocolError("a request needs exactly one Host header")
-        self.has_body = self.is_chunked or bool(self.content_length)
+        self.has_body = self.is_chunked or self.content_length > 0
 
-    def passed_on(self) -> HeaderList:
-        """The headers without the hop-by-hop ones: what belongs to the request rather than to this connection."""
-        dropped = _dropped(self.headers)
-        return [(name, value) for name, value in self.headers if name.lower() not in dropped]
+    def _take(self, role: int, value: bytes) -> None:
+        """One of the rarer headers that say something about the request itself."""
+        if role == CONNECTION:
+            self._dropped |= named_by_connection(value)
+        elif role == TRANSFER_ENCODING:
+            if value.strip().lower() != b"chunked":
+                raise ClientProtocolError(f"the transfer coding {value[:40].decode('latin-1')!r} is not supported; use chunked", 501)
+            if self.version != "1.1":
+                raise ClientProtocolError("Transfer-Encoding needs HTTP/1.1")
+            self.is_chunked = True
+        elif role == EXPECT:
+            self.expects_continue = self.version == "1.1" and value.strip().lower() == b"100-continue"
+        elif role == UPGRADE:
+            self.upgrades_to = value.strip().lower()
+        elif role == ARM:
+            self.is_copy = True
+        elif role == ATTEMPT_COUNT:
+            self.is_retry = value.strip() not in (b"", b"1")
+
+    def kept(self) -> HeaderList:
+        """The headers that belong to the request rather than to this connection: lower-case, no credentials."""
+        dropped = self._dropped
+        out = []
+        for name, value in self.headers:
+            known = FIELDS[name]
+            if not (known.is_hop_by_hop or known.is_secret or (dropped and known.name in dropped)):
+                out.append((known.name, value))
+        return out
 
     @property
     def path(self) -> bytes:
         return self.target.partition(b"?")[0]
+
+    def sent_to(self, path_prefix: bytes, authority: bytes | None) -> bytes:
+        """The head to send upstream. ``authority`` replaces Host where it is given."""
+        dropped = self._dropped
+        lines = [b"%b %b%b HTTP/1.1" % (self.method, path_prefix, self.target)]
+        has_host = False
+        for name, value in self.headers:
+            known = FIELDS[name]
+            if known.role != PLAIN:
+                if known.is_hop_by_hop or known.role == EXPECT:
+                    continue
+                if known.role == HOST:
+                    has_host = True
+                    if authority is not None:
+                        value = authority  # noqa: PLW2901 - the line is rebuilt from the pair
+            if dropped and known.name in dropped:
+                continue
+            lines.append(b": ".join((name, value)))
+        if not has_host:
+            lines.append(b"host: %b" % (authority or b"localhost"))
+        if self.is_chunked:
+            lines.append(b"transfer-encoding: chunked")
+        lines.append(b"\r\n")
+        return b"\r\n".join(lines)
 
     def __repr__(self) -> str:
         return f"<RequestHead {self.method.decode()} {self.path.decode('latin-1')}>"  # the query may carry a key
@@ -102,7 +171,7 @@ class RequestHead:
 
 def _origin_form(target: bytes) -> tuple[bytes, bytes | None]:
     """``http://host/path`` → ``/path`` and ``host``; a path stays as it is. RFC 9112 §3.2.2: the authority in the target replaces Host."""
-    if target.startswith(b"/") or target == b"*":
+    if target == b"*":
         return target, None
     scheme, found, rest = target.partition(b"://")
     if not found or scheme.lower() not in (b"http", b"https"):
@@ -114,57 +183,29 @@ def _origin_form(target: bytes) -> tuple[bytes, bytes | None]:
     return path if path.startswith(b"/") else b"/" + path, authority
 
 
-def _dropped(headers: HeaderList) -> frozenset[bytes]:
-    """Lower-case names that stay behind: hop-by-hop, and what Connection names."""
-    named: set[bytes] | None = None
-    for name, value in headers:
-        if len(name) == 10 and name.lower() == b"connection":
-            tokens = {token.strip().lower() for token in value.split(b",")}
-            tokens -= {b"close", b"keep-alive", b""}
-            if tokens:
-                named = tokens if named is None else named | tokens
-    # Connection may not name what frames or routes the message: that is how a smuggler makes a proxy drop Content-Length.
-    return HOP_BY_HOP if named is None else HOP_BY_HOP | (named - {b"host", b"content-length"})
-
-
-def request_bytes(head: RequestHead, path_prefix: bytes, authority: bytes | None) -> bytes:
-    """The head to send upstream. ``authority`` replaces Host where it is given."""
-    dropped = _dropped(head.headers)
-    lines = [b"%b %b%b HTTP/1.1\r\n" % (head.method, path_prefix, head.target)]
-    has_host = False
-    for name, value in head.headers:
-        key = name.lower()
-        if key in dropped or key == b"expect":
-            continue
-        if key == b"host":
-            has_host = True
-            if authority is not None:
-                value = authority  # noqa: PLW2901 - the line is rebuilt from the pair
-        lines.append(b"%b: %b\r\n" % (name, value))
-    if not has_host:
-        lines.append(b"host: %b\r\n" % (authority or b"localhost"))
-    lines.append(b"transfer-encoding: chunked\r\n\r\n" if head.is_chunked else b"\r\n")
-    return b"".join(lines)
-
-
 def reply_bytes(head: ReplyHead, *, chunked: bool, close: bool, keepalive_1_0: bool) -> bytes:
     """The head to send to the client. ``chunked`` and ``close`` are how the body will be framed."""
-    dropped = _dropped(head.headers)
-    lines = [b"HTTP/1.1 %d %b\r\n" % (head.status, head.reason)]
-    drop_length = chunked and head.framing is not Framing.NONE
+    dropped: set[bytes] = set()
     for name, value in head.headers:
-        key = name.lower()
-        if key in dropped or (drop_length and key == b"content-length"):
+        if FIELDS[name].role == CONNECTION:
+            dropped |= named_by_connection(value)
+    lines = [b"HTTP/1.1 %d %b" % (head.status, head.reason)]
+    drops_length = chunked and head.framing is not Framing.NONE
+    for name, value in head.headers:
+        known = FIELDS[name]
+        if known.role != PLAIN and (known.is_hop_by_hop or (drops_length and known.role == CONTENT_LENGTH)):
             continue
-        lines.append(b"%b: %b\r\n" % (name, value))
-    if chunked and head.framing is not Framing.NONE:
-        lines.append(b"transfer-encoding: chunked\r\n")
+        if dropped and known.name in dropped:
+            continue
+        lines.append(b": ".join((name, value)))
+    if drops_length:
+        lines.append(b"transfer-encoding: chunked")
     if close:
-        lines.append(b"connection: close\r\n")
+        lines.append(b"connection: close")
     elif keepalive_1_0:
-        lines.append(b"connection: keep-alive\r\n")
+        lines.append(b"connection: keep-alive")
     lines.append(b"\r\n")
-    return b"".join(lines)
+    return b"\r\n".join(lines)
 
 
 def error_bytes(status: int, code: str, message: str, *, close: bool, without_body: bool = False) -> bytes:

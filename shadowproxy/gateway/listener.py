@@ -41,8 +41,10 @@ class Incoming:
         self.is_new_body = False
 
 
-class ClientConnection(asyncio.Protocol):
-    """States: idle → a request arrives → it is forwarded → its reply is done → idle again; lingering before an unclean close."""
+class ClientConnection:
+    """An :class:`asyncio.Protocol`, though not by inheritance: a class below an interpreted one cannot be compiled.
+
+    States: idle → a request arrives → it is forwarded → its reply is done → idle again; lingering before an unclean close."""
 
     __slots__ = (
         "_barren_bytes",
@@ -81,7 +83,7 @@ class ClientConnection(asyncio.Protocol):
         self._lingers_until = 0.0
         self._has_half_closed = False
         self.is_draining = False
-        self.since = time.monotonic()
+        self.since = gateway.now
 
     def __repr__(self) -> str:
         doing = repr(self._current.forward) if self._current else "idle"
@@ -102,7 +104,7 @@ class ClientConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._lingers_until:
             return
-        self.since = time.monotonic()
+        self.since = self.gateway.now
         if self._in_head:
             self._head_bytes += len(data)
         else:
@@ -155,7 +157,7 @@ class ClientConnection(asyncio.Protocol):
             incoming.is_complete = False
             self._is_resumed_head = True
             self._in_head = False
-            framing = b"transfer-encoding: chunked" if head.is_chunked else b"content-length: %d" % (head.content_length or 0)
+            framing = b"transfer-encoding: chunked" if head.is_chunked else b"content-length: %d" % head.content_length
             self._parser.feed_data(b"%b / HTTP/1.1\r\nhost: -\r\n%b\r\n\r\n" % (head.method, framing))
 
     def _pass_on(self) -> None:
@@ -184,7 +186,7 @@ class ClientConnection(asyncio.Protocol):
         self._current = incoming
         gateway = self.gateway
         limit = gateway.limits.max_body_bytes
-        if limit is not None and (incoming.head.content_length or 0) > limit:
+        if limit is not None and incoming.head.content_length > limit:
             self._refuse(413, "body_too_large", f"the request body is longer than {limit} bytes", "body_bytes")
             return
         if incoming.head.expects_continue and not incoming.is_complete and not incoming.body:
@@ -221,7 +223,7 @@ class ClientConnection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self._is_full = True
-        self.since = time.monotonic()
+        self.since = self.gateway.now
         if self._current is not None and self._current.forward is not None:
             self._current.forward.client_full()
 
@@ -258,7 +260,7 @@ class ClientConnection(asyncio.Protocol):
 
     def reply_done(self, forward: Forward) -> None:
         """The reply is written. Go on with the next request, or close."""
-        self.since = time.monotonic()
+        self.since = self.gateway.now
         incoming, self._current = self._current, None
         transport = self._transport
         if transport is None or transport.is_closing():

@@ -14,14 +14,11 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from shadowproxy.config import Config
-from shadowproxy.exchange import ARM_HEADER, Outcome, is_credential
+from shadowproxy.exchange import Outcome
 from shadowproxy.gateway.heads import RequestHead
 from shadowproxy.handover.frames import ExchangeFrame
 from shadowproxy.upstream.connection import ReplyHead
-from shadowproxy.wire.mesh import is_mirrored_host
-
-_ARM_HEADER = ARM_HEADER.encode()
-
+from shadowproxy.wire.fields import FIELDS
 
 #: Label of every path that is neither a known inference path nor a configured route.
 OTHER = "other"
@@ -77,26 +74,28 @@ class Mirroring:
             return "method", b""
         if route == OTHER:
             return "not_inference", b""  # files, batches, fine-tuning: asking twice would do it twice
-        request_id = sample_key = b""
-        for name, value in head.headers:
-            size = len(name)
-            if size == 12 and name.lower() == b"x-request-id":
-                request_id = value
-            elif (size == len(_ARM_HEADER) and name.lower() == _ARM_HEADER) or (
-                size == 4 and name.lower() == b"host" and is_mirrored_host(value)
-            ):
-                return "already_mirrored", b""
-            elif size == 21 and name.lower() == b"x-envoy-attempt-count" and value.strip() not in (b"", b"1"):
-                return "retry_attempt", b""
-            if self._sample_header and size == len(self._sample_header) and name.lower() == self._sample_header:
-                sample_key = value
-        request_id = request_id[:128] or self._own_id()
-        # Envoy rewrites the 15th character of its UUIDs with the trace decision at every hop; without the mask the same
-        # request would be sampled differently by two proxies in a row.
-        key = sample_key or (request_id[:14] + request_id[15:])
-        if self._fraction < 1 and sample_point(key) >= self._fraction:
+        if head.is_copy:
+            return "already_mirrored", b""
+        if head.is_retry:
+            return "retry_attempt", b""
+        if self._fraction <= 0:
+            return "sampled_out", b""
+        request_id = head.request_id[:128] or self._own_id()
+        if self._fraction < 1 and sample_point(self._sample_key(head, request_id)) >= self._fraction:
             return "sampled_out", b""
         return "", request_id
+
+    def _sample_key(self, head: RequestHead, request_id: bytes) -> bytes:
+        """What the sampling decision hangs on: the configured header, or the request id.
+
+        Envoy rewrites the 15th character of its UUIDs with the trace decision at every hop; without the mask the same request would be
+        sampled differently by two proxies in a row.
+        """
+        if self._sample_header:
+            for name, value in head.headers:
+                if len(name) == len(self._sample_header) and name.lower() == self._sample_header and value:
+                    return value
+        return request_id[:14] + request_id[15:]
 
 
 class Tee:
@@ -138,9 +137,9 @@ class Tee:
         elif not self.refusal:
             self._body.append(data)
 
-    def request_sent(self) -> None:
+    def request_sent(self, now: float) -> None:
         """The last request byte was written: times count from here."""
-        self._sent_at = time.monotonic()
+        self._sent_at = now
 
     def reply_read(self, at: float, head: ReplyHead | None, body: bytes) -> None:
         if head is not None:
@@ -164,7 +163,7 @@ class Tee:
             route=self._route,
             method=self._head.method.decode("ascii"),
             target=_without_credential_parameters(self._head.target).decode("latin-1"),
-            headers=_without_credentials(self._head.passed_on()),
+            headers=self._head.kept(),
             body=self._body[0] if len(self._body) == 1 else b"".join(self._body),
             issued_at_s=self._issued_at_s,
             duration_s=time.monotonic() - self._sent_at,
@@ -177,8 +176,12 @@ class Tee:
 
 
 def _without_credentials(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    lowered = ((name.lower(), value) for name, value in headers)
-    return [(name, value) for name, value in lowered if not is_credential(name) and name != b"set-cookie"]
+    out = []
+    for name, value in headers:
+        known = FIELDS[name]
+        if not known.is_secret:
+            out.append((known.name, value))
+    return out
 
 
 def _without_credential_parameters(target: bytes) -> bytes:

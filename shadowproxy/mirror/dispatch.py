@@ -15,8 +15,9 @@ from dataclasses import dataclass
 
 from shadowproxy.exchange import Exchange, Outcome, Reply, Request
 from shadowproxy.mirror.rewrite import ArmRewrite, copy_of
-from shadowproxy.upstream.connection import Connection, ReplyHead
+from shadowproxy.upstream.connection import Connection, Receiver, ReplyHead
 from shadowproxy.upstream.pool import Pool
+from shadowproxy.wire.fields import FIELDS
 from shadowproxy.wire.mesh import deadline_s
 
 _log = logging.getLogger(__name__)
@@ -34,7 +35,7 @@ class ArmBounds:
     max_reply_bytes: int
 
 
-class Copy:
+class Copy(Receiver):
     """One mirrored request: the receiver of one arm's reply."""
 
     __slots__ = (
@@ -98,9 +99,9 @@ class Copy:
         data, self.data = self.data, b""
         if not data:
             data = self._written()  # sent a second time
-        self.sent_at = time.monotonic()
+        self.sent_at = connection.since
         connection.write(data)
-        connection.request_sent()
+        connection.request_sent(self.sent_at)
 
     def reply_read(self, at: float, head: ReplyHead | None, body: bytes, is_done: bool) -> None:
         if head is not None:
@@ -128,12 +129,6 @@ class Copy:
             return
         self.end(outcome, message)
 
-    def upstream_full(self) -> None:
-        """The whole copy was written at once; there is nothing to hold back."""
-
-    def upstream_drained(self) -> None:
-        """See ``upstream_full``."""
-
     # --- ends -------------------------------------------------------------------------------------------------------
 
     def expire(self) -> None:
@@ -152,7 +147,7 @@ class Copy:
         head = self.head
         reply = None
         if head is not None:
-            reply = Reply(head.status, tuple((name.lower(), value) for name, value in head.headers), tuple(self.reads))
+            reply = Reply(head.status, tuple([(FIELDS[name].name, value) for name, value in head.headers]), tuple(self.reads))
         exchange = Exchange(
             id=self.id,
             arm=self._arm.rewrite.arm,

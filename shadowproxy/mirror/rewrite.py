@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import orjson
 
-from shadowproxy.exchange import ARM_HEADER, Headers, Request, is_credential
+from shadowproxy.exchange import ARM_HEADER, Headers, Request
+from shadowproxy.wire.fields import FIELDS
 from shadowproxy.wire.mesh import traced_as_copy
 
 #: Framing and connection fields are written anew; a copy is asked for without compression because it is read, not passed on.
@@ -28,33 +27,43 @@ _REWRITTEN = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
 class ArmRewrite:
     """What changes on the way to one arm. Header names are lower case. ``auth`` is the arm's own credential."""
 
-    arm: str
-    authority: bytes
-    path_prefix: bytes
-    model: str | None = None
-    set_headers: Headers = ()
-    remove_headers: frozenset[bytes] = frozenset()
-    auth: tuple[bytes, bytes] | None = None
+    __slots__ = ("arm", "dropped", "model", "own_lines", "path_prefix")
+
+    def __init__(
+        self,
+        arm: str,
+        authority: bytes,
+        path_prefix: bytes,
+        *,
+        model: str | None = None,
+        set_headers: Headers = (),
+        remove_headers: frozenset[bytes] = frozenset(),
+        auth: tuple[bytes, bytes] | None = None,
+    ) -> None:
+        self.arm = arm
+        self.path_prefix = path_prefix
+        self.model = model
+        self.dropped = _REWRITTEN | remove_headers | {name for name, _ in set_headers}
+        own = ((b"host", authority), *set_headers, (ARM_HEADER.encode(), arm.encode()), *((auth,) if auth else ()))
+        self.own_lines = [b"%b: %b" % line for line in own]
+
+    def __repr__(self) -> str:
+        return f"<ArmRewrite {self.arm}>"  # own_lines may carry the arm's credential
 
 
 def copy_of(request: Request, rewrite: ArmRewrite, span_id: bytes) -> bytes:
     """The whole HTTP/1.1 request for the arm, ready to write. ``span_id``: 16 hex digits, the copy's own in a traced request."""
     body = _body(request, rewrite.model)
-    replaced = {name for name, _ in rewrite.set_headers}
-    head = [b"%b %b%b HTTP/1.1\r\n" % (request.method.encode(), rewrite.path_prefix, request.target.encode("latin-1"))]
-    head.append(b"host: %b\r\n" % rewrite.authority)
+    lines = [b"%b %b%b HTTP/1.1" % (request.method.encode(), rewrite.path_prefix, request.target.encode("latin-1")), *rewrite.own_lines]
+    dropped = rewrite.dropped
     for name, value in traced_as_copy(request.headers, rewrite.arm, span_id):
-        if name in _REWRITTEN or is_credential(name) or name in rewrite.remove_headers or name in replaced:
-            continue
-        head.append(b"%b: %b\r\n" % (name, value))
-    own = (*rewrite.set_headers, (ARM_HEADER.encode(), rewrite.arm.encode()), *((rewrite.auth,) if rewrite.auth else ()))
-    head.extend(b"%b: %b\r\n" % line for line in own)
-    head.append(b"accept-encoding: identity\r\ncontent-length: %d\r\n\r\n" % len(body))
-    return b"".join(head) + body
+        if name not in dropped and not FIELDS[name].is_secret:
+            lines.append(b": ".join((name, value)))
+    lines.append(b"accept-encoding: identity\r\ncontent-length: %d\r\n\r\n" % len(body))
+    return b"\r\n".join(lines) + body
 
 
 def _body(request: Request, model: str | None) -> bytes:

@@ -10,12 +10,13 @@ import asyncio
 import select
 import time
 from enum import IntEnum
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, Final, cast
 
 import httptools
 
 from shadowproxy.errors import UpstreamProtocolError
 from shadowproxy.exchange import Outcome
+from shadowproxy.wire.fields import CONTENT_LENGTH, FIELDS, PLAIN, TRANSFER_ENCODING
 
 if TYPE_CHECKING:
     from shadowproxy.upstream.pool import Pool
@@ -45,6 +46,13 @@ class Phase(IntEnum):
     CLOSED = 4
 
 
+# Looking a member up in its enumeration costs as much as a header; these are compared several times per read.
+_NONE: Final = Framing.NONE
+_IDLE: Final = Phase.IDLE
+_SENDING: Final = Phase.SENDING
+_REPLY: Final = Phase.REPLY
+
+
 class ReplyHead:
     """Status line and headers of a reply, names as sent."""
 
@@ -60,27 +68,34 @@ class ReplyHead:
         return f"<ReplyHead {self.status} {self.framing.name.lower()}>"
 
 
-class Receiver(Protocol):
+class Receiver:
     """Who waits for a reply. Called from the connection's read callback: nothing here may block."""
+
+    __slots__ = ()
 
     def connected(self, connection: Connection) -> None:
         """A connection is there: send the request now."""
+        raise NotImplementedError
 
     def reply_read(self, at: float, head: ReplyHead | None, body: bytes, is_done: bool) -> None:
         """One read brought this: the head (once, first), body bytes without transfer coding, the end."""
+        raise NotImplementedError
 
     def reply_failed(self, outcome: Outcome, message: str) -> None:
         """There will be no (more of a) reply. The connection is gone."""
+        raise NotImplementedError
 
     def upstream_full(self) -> None:
-        """The send buffer is full: offer no more of the request body."""
+        """The send buffer is full: offer no more of the request body. Nothing to do for who writes a request at once."""
 
     def upstream_drained(self) -> None:
         """The send buffer has room again."""
 
 
-class Connection(asyncio.Protocol):
-    """States: idle in the pool → first byte awaited → reply → idle again, or closed."""
+class Connection:
+    """An :class:`asyncio.Protocol`, though not by inheritance: a class below an interpreted one cannot be compiled.
+
+    States: idle in the pool → first byte awaited → reply → idle again, or closed."""
 
     __slots__ = (
         "_framing",
@@ -137,7 +152,7 @@ class Connection(asyncio.Protocol):
         self._keeps_alive = False
         self._head_bytes = 0
 
-    def is_stale(self) -> bool:
+    def is_stale(self, now: float) -> bool:
         """True where the upstream has closed this idle connection, or sent something nobody asked for, and the loop has not told us yet.
 
         Some servers close right after a reply they announced to keep alive; asking the kernel closes most of that race.
@@ -145,28 +160,28 @@ class Connection(asyncio.Protocol):
         assert self.transport is not None
         if self.transport.is_closing():
             return True
-        return time.monotonic() - self.since > _FRESH_S and bool(self._poll.poll(0))
+        return now - self.since > _FRESH_S and bool(self._poll.poll(0))
 
     # --- used by the owner ------------------------------------------------------------------------------------------
 
-    def begin(self, receiver: Receiver, is_head_request: bool) -> None:
+    def begin(self, receiver: Receiver, is_head_request: bool, now: float) -> None:
         """Take ownership for one exchange."""
         self.receiver = receiver
         self._skips_body = is_head_request
         self.is_sent = False
-        self.phase = Phase.SENDING
-        self.since = time.monotonic()
+        self.phase = _SENDING
+        self.since = now
 
     def write(self, data: bytes) -> None:
         assert self.transport is not None
         self.transport.write(data)
 
-    def request_sent(self) -> None:
-        """The whole request is out: the wait for the first reply byte begins now."""
+    def request_sent(self, now: float) -> None:
+        """The whole request is out: the wait for the first reply byte begins."""
         self.is_sent = True
-        if self.phase is Phase.SENDING:
+        if self.phase is _SENDING:
             self.phase = Phase.FIRST_BYTE
-            self.since = time.monotonic()
+            self.since = now
 
     def pause_reading(self) -> None:
         """Hold the reply back while its reader is slow. Its silence is then ours, so no deadline runs."""
@@ -223,7 +238,7 @@ class Connection(asyncio.Protocol):
             if self._head_bytes > self._pool.max_header_bytes:
                 self.fail(Outcome.PROTOCOL_ERROR, f"sent a reply head of more than {self._pool.max_header_bytes} bytes")
             return
-        self.phase = Phase.REPLY
+        self.phase = _REPLY
         self._deliver(receiver, now)
 
     def _deliver(self, receiver: Receiver, now: float) -> None:
@@ -254,7 +269,7 @@ class Connection(asyncio.Protocol):
             reusable = reusable and self._keeps_alive
         self._reset_reply()
         if reusable:
-            self.phase = Phase.IDLE
+            self.phase = _IDLE
             self._pool.put_back(self)
         else:
             self._close()
@@ -321,7 +336,7 @@ class Connection(asyncio.Protocol):
         self._framing = framing
         self._keeps_alive = self._parser.should_keep_alive()  # llhttp forgets it when the message is complete
         self._head = ReplyHead(status, self._reason, self._headers, framing)
-        if framing is Framing.NONE:
+        if framing is _NONE:
             self._is_done = True
             # A HEAD, 204 or 304 reply may announce a length that never comes, for which llhttp would wait.
             self._skips_body = True
@@ -331,11 +346,14 @@ class Connection(asyncio.Protocol):
             return Framing.NONE
         framing = Framing.CLOSE
         for name, value in self._headers:
-            if len(name) == 17 and name.lower() == b"transfer-encoding":
+            role = FIELDS[name].role
+            if role == PLAIN:
+                continue
+            if role == TRANSFER_ENCODING:
                 if value.strip().lower() != b"chunked":
                     raise UpstreamProtocolError(f"uses the transfer coding {value[:40]!r}; only chunked is spoken")
                 return Framing.CHUNKED
-            if len(name) == 14 and name.lower() == b"content-length":
+            if role == CONTENT_LENGTH:
                 framing = Framing.LENGTH
         return framing
 

@@ -7,6 +7,7 @@ import ssl
 import time
 from collections import deque
 from dataclasses import dataclass
+from typing import Final, cast
 
 from shadowproxy.exchange import Outcome
 from shadowproxy.tasks import Tasks
@@ -20,6 +21,9 @@ _HASTY_CLOSES = 2
 
 #: For how long such an upstream gets a fresh connection per request before its keep-alive is tried again.
 _DISTRUST_S = 60.0
+
+
+_IDLE: Final = Phase.IDLE
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,20 +66,21 @@ class Pool:
 
         Either way ``receiver.connected`` is called with it, or ``receiver.reply_failed``. Cancel the task to give up.
         """
+        now = time.monotonic()
         while self._idle and not fresh:
             connection = self._idle.pop()
-            if connection.phase is Phase.IDLE and not connection.is_stale():
+            if connection.phase is _IDLE and not connection.is_stale(now):
                 self.reused += 1
                 connection.was_reused = True
-                self._hand_over(connection, receiver, is_head_request)
+                self._hand_over(connection, receiver, is_head_request, now)
                 return None
             self._was_closed_idle(connection)
             connection.abandon()
         return self._tasks.start(f"connect {self.endpoint}", self._connect(receiver, is_head_request))
 
-    def _hand_over(self, connection: Connection, receiver: Receiver, is_head_request: bool) -> None:
+    def _hand_over(self, connection: Connection, receiver: Receiver, is_head_request: bool, now: float) -> None:
         self._busy.add(connection)
-        connection.begin(receiver, is_head_request)
+        connection.begin(receiver, is_head_request, now)
         receiver.connected(connection)
 
     async def _connect(self, receiver: Receiver, is_head_request: bool) -> None:
@@ -88,13 +93,14 @@ class Pool:
     async def _open(self, receiver: Receiver, is_head_request: bool) -> None:
         loop = asyncio.get_running_loop()
         end = self.endpoint
+        connection = Connection(self)
         try:
             async with asyncio.timeout(self._timing.connect_s):
                 if end.unix_path is not None:
-                    _, connection = await loop.create_unix_connection(lambda: Connection(self), end.unix_path)
+                    await loop.create_unix_connection(lambda: cast("asyncio.Protocol", connection), end.unix_path)
                 else:
-                    _, connection = await loop.create_connection(
-                        lambda: Connection(self), end.host, end.port, ssl=end.tls, server_hostname=end.server_name
+                    await loop.create_connection(
+                        lambda: cast("asyncio.Protocol", connection), end.host, end.port, ssl=end.tls, server_hostname=end.server_name
                     )
         except TimeoutError:
             receiver.reply_failed(Outcome.CONNECT_FAILED, f"did not accept a connection within {self._timing.connect_s:g} s")
@@ -102,12 +108,11 @@ class Pool:
             receiver.reply_failed(Outcome.CONNECT_FAILED, f"cannot be reached ({_reason(exc)})")
         else:
             self.opened += 1
-            self._hand_over(connection, receiver, is_head_request)
+            self._hand_over(connection, receiver, is_head_request, time.monotonic())
 
     def put_back(self, connection: Connection) -> None:
         """A finished connection returns; past ``max_idle`` the coldest one is closed."""
         self._busy.discard(connection)
-        connection.since = time.monotonic()
         if connection.since < self._distrusts_until:
             connection.abandon()
             return

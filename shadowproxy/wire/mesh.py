@@ -15,6 +15,8 @@ _TRACEPARENT = re.compile(rb"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-
 # B3 single header: trace id, span id, then optionally the sampling state and the parent's span id.
 _B3 = re.compile(rb"([0-9a-f]{16}|[0-9a-f]{32})-([0-9a-f]{16})(?:-([01d]))?(?:-([0-9a-f]{16}))?")
 
+_TRACE_NAMES = frozenset({b"traceparent", b"tracestate", b"b3", b"x-b3-spanid", b"x-b3-parentspanid"})
+
 #: tracestate key under which a copy's arm is written (W3C §3.3.1.3.1: up to 256 of a-z 0-9 _ - * /).
 _STATE_KEY = b"shadowproxy"
 
@@ -27,6 +29,8 @@ def traced_as_copy(headers: Headers, arm: str, span_id: bytes) -> Headers:
 
     Headers that are no valid trace context are left as they are; nothing is added to an untraced request.
     """
+    if not any(name in _TRACE_NAMES for name, _ in headers):
+        return headers
     names = {name for name, _ in headers}
     out = []
     for name, value in headers:

@@ -69,6 +69,7 @@ class Answering:
 
 class _Echo:
     was_reused = False
+    since = 0.0
 
     def __init__(self, pool: Answering, receiver: object) -> None:
         self._pool = pool
@@ -78,7 +79,7 @@ class _Echo:
     def write(self, data: bytes) -> None:
         self._request += data
 
-    def request_sent(self) -> None:
+    def request_sent(self, _now: float) -> None:
         self._pool.requests.append(self._request)
         head = ReplyHead(200, b"OK", [(b"content-length", b"2")], 1)  # type: ignore[arg-type]
         asyncio.get_running_loop().call_soon(self._receiver.reply_read, 0.0, head, b"ok", True)  # type: ignore[attr-defined]
@@ -240,8 +241,8 @@ def received(pieces: list[bytes]) -> Receiving:
     receiver = Receiving()
     connection = Connection(_Pool())  # type: ignore[arg-type]
     connection.transport = Wire()
-    connection.begin(receiver, is_head_request=False)
-    connection.request_sent()
+    connection.begin(receiver, is_head_request=False, now=0.0)
+    connection.request_sent(0.0)
     for piece in pieces:
         if connection.phase is Phase.CLOSED:
             break

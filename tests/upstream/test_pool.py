@@ -35,7 +35,7 @@ class Asker:
     def connected(self, connection: Connection) -> None:
         self.connection = connection
         connection.write(self._data)
-        connection.request_sent()
+        connection.request_sent(0.0)
 
     def reply_read(self, at: float, head: ReplyHead | None, body: bytes, is_done: bool) -> None:
         if head is not None:
