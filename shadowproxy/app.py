@@ -37,9 +37,10 @@ from shadowproxy.logs import set_up
 from shadowproxy.mirror.admission import ArmShare
 from shadowproxy.mirror.dispatch import ArmBounds, ArmDispatch
 from shadowproxy.mirror.rewrite import ArmRewrite
-from shadowproxy.shadow import Rollout, Shadow, TtftReferences
+from shadowproxy.shadow import OnCompared, Rollout, Shadow, TtftReferences
 from shadowproxy.supervisor import EXIT_CANNOT_START, Supervisor
 from shadowproxy.tasks import Tasks
+from shadowproxy.telemetry.loading import load as load_telemetry
 from shadowproxy.upstream.endpoint import endpoint_of
 from shadowproxy.upstream.pool import Pool, Timing
 
@@ -54,6 +55,9 @@ _FIRST_LINE_S = 1.5
 
 #: At the end, how long what is on its way (frames, pairs) may take to arrive.
 _FLUSH_S = 2.0
+
+#: At the end, how long telemetry that waits may take to reach its collector. With the above it stays below the supervisor's patience.
+_TELEMETRY_FLUSH_S = 1.0
 
 
 # --- supervisor -----------------------------------------------------------------------------------------------------------
@@ -117,6 +121,8 @@ def _secrets(config: Config) -> Iterator[tuple[str, Secret]]:
     for index, candidate in enumerate(config.candidates):
         if candidate.auth:
             yield f"candidates[{index}].auth", candidate.auth
+    if config.telemetry and config.telemetry.auth:
+        yield "telemetry.auth", config.telemetry.auth
 
 
 # --- gateway worker -------------------------------------------------------------------------------------------------------
@@ -185,7 +191,8 @@ async def run_shadow(spec: Spec) -> None:
     tasks = Tasks()
     counts = Counts()
     leash = Leash("shadow", spec, counts, tasks)
-    shadow = build_shadow(config, counts, tasks, lambda *frozen: leash.send(Reference(*frozen)))
+    telemetry = load_telemetry(config)
+    shadow = build_shadow(config, counts, tasks, lambda *frozen: leash.send(Reference(*frozen)), telemetry.compared)
     server = await listen_handover(Path(spec.handover), shadow.receive, lambda: counts.add(STEP_FAILURES, "hand-over"))
     tasks.start("sweep", _sweep_forever(shadow))
     embedding = await _start_embedding(config.embed)
@@ -200,11 +207,16 @@ async def run_shadow(spec: Spec) -> None:
             case _:
                 _unexpected(message)
 
-    await leash.hold(shadow.report, answer)
+    def refresh() -> None:
+        shadow.report()
+        telemetry.report(counts)
+
+    await leash.hold(refresh, answer)
     server.close()
     await shadow.finish(_FLUSH_S)
     shadow.close()
-    await leash.let_go(shadow.report)
+    await telemetry.close(_TELEMETRY_FLUSH_S)
+    await leash.let_go(refresh)
     if embedding is not None:
         await embedding.close()
     await tasks.close()
@@ -230,6 +242,7 @@ def build_shadow(
     counts: Counts,
     tasks: Tasks,
     on_frozen: Callable[[str, str, float], None],
+    on_compared: OnCompared | None = None,
 ) -> Shadow:
     """Wire the pipeline: one dispatch per arm, one rollout per candidate."""
     arms: dict[str, ArmDispatch] = {}
@@ -255,6 +268,7 @@ def build_shadow(
         bytes_bound=config.handover.pending_bytes,
         pairs_kept=config.admin.pairs,
         chance=random.Random(),  # noqa: S311 - dithers evidence; nothing secret depends on it
+        on_compared=on_compared,
     )
 
 

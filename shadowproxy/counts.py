@@ -91,6 +91,14 @@ GATE_BOUND = Metric(
     "Mean paired difference and its confidence bounds that hold at any time: mean, lower, upper, margin.",
     "gauge",
 )
+TELEMETRY_SPANS = Metric(
+    "shadowproxy_telemetry_spans_total",
+    ("result",),
+    "Spans for the OpenTelemetry collector: exported, failed (the collector did not take them), dropped (the queue was full).",
+)
+TELEMETRY_METRIC_EXPORTS = Metric(
+    "shadowproxy_telemetry_metric_exports_total", ("result",), "Exports of metrics to the OpenTelemetry collector: exported or failed."
+)
 
 METRICS: tuple[Metric, ...] = tuple(value for value in list(globals().values()) if isinstance(value, Metric))
 

@@ -138,6 +138,7 @@ class Exchange:
     issued_at_s: float
     duration_s: float
     failure: str = ""
+    span_id: bytes = b""
 
 
 # --- what wire reads out of a reply -------------------------------------------------------------------------------------

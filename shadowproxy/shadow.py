@@ -15,7 +15,7 @@ import logging
 import random
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -49,6 +49,9 @@ from shadowproxy.wire.reading import UNDECODABLE, outcome_of, read_answer
 from shadowproxy.wire.transfer import can_decode
 
 _log = logging.getLogger(__name__)
+
+#: Told of one request whose copies are all compared: the primary, then each other arm with its comparison.
+OnCompared = Callable[[Exchange, Answer | None, Sequence[tuple[Exchange, Answer | None, Comparison]]], None]
 
 #: Resolved pairs that wait for an older one to be published. Each is a few labels; the bound is minutes of heavy traffic.
 _LEDGER_BOUND = 100_000
@@ -172,7 +175,9 @@ class Shadow:
         bytes_bound: int,
         pairs_kept: int,
         chance: random.Random,
+        on_compared: OnCompared | None = None,
     ) -> None:
+        self._on_compared = on_compared
         self._rollouts = {rollout.candidate: rollout for rollout in rollouts}
         self._shares = shares
         self._arms = arms
@@ -309,6 +314,10 @@ class Shadow:
             for arm, other in others.items():
                 if arm != CONTROL:
                     self._resolve(ticket, arm, primary, other, comparisons[arm], others.get(CONTROL), comparisons.get(CONTROL))
+            if self._on_compared is not None:
+                with self._guard("telemetry"):
+                    told = [(other.exchange, other.answer, comparisons[arm]) for arm, other in others.items()]
+                    self._on_compared(primary.exchange, primary.answer, told)
         if ticket.entries:
             self._lose(ticket)
         else:

@@ -113,9 +113,7 @@ class Gateway:
         tls = self._certificate.context if self._certificate else None
         for sock in sockets:
             if sock.family == socket.AF_UNIX:
-                server: asyncio.AbstractServer = await loop.create_unix_server(
-                    self._client, sock=sock, backlog=4096, ssl=tls
-                )
+                server: asyncio.AbstractServer = await loop.create_unix_server(self._client, sock=sock, backlog=4096, ssl=tls)
             else:
                 server = await loop.create_server(self._client, sock=sock, backlog=4096, ssl=tls)
             self._servers.append(server)

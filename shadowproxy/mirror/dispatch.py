@@ -55,6 +55,7 @@ class Copy(Receiver):
         "request",
         "route",
         "sent_at",
+        "span_id",
     )
 
     def __init__(self, arm: ArmDispatch, primary: Exchange, done: Done) -> None:
@@ -64,6 +65,7 @@ class Copy(Receiver):
         self._connecting: asyncio.Task[None] | None = None
         self._upstream: Connection | None = None
         self.id = primary.id
+        self.span_id = b"%016x" % arm.chance.getrandbits(64)
         self.route = primary.route
         self.request: Request = primary.request
         self.issued_at_s = time.time()
@@ -80,7 +82,7 @@ class Copy(Receiver):
         self.reply_bytes = 0
 
     def _written(self) -> bytes:
-        return copy_of(self.request, self._arm.rewrite, b"%016x" % self._arm.chance.getrandbits(64))
+        return copy_of(self.request, self._arm.rewrite, self.span_id)
 
     def prepare(self) -> None:
         """Write the request. Whatever is wrong with it shows here, before anything waits for this copy."""
@@ -100,6 +102,7 @@ class Copy(Receiver):
         if not data:
             data = self._written()  # sent a second time
         self.sent_at = connection.since
+        self.issued_at_s = time.time()
         connection.write(data)
         connection.request_sent(self.sent_at)
 
@@ -158,6 +161,7 @@ class Copy(Receiver):
             issued_at_s=self.issued_at_s,
             duration_s=time.monotonic() - self.sent_at,
             failure=failure,
+            span_id=self.span_id,
         )
         self._arm.ended(self)
         self._done(exchange)
