@@ -301,6 +301,14 @@ class Embed(Section):
     """Vectors kept by digest of their text (1.5 kB each)."""
 
 
+class Compare(Section):
+    """What is done with the answers of the arms."""
+
+    percent: Percent = 100.0
+    """Share of mirrored requests whose answers are read, compared and judged, chosen by a stable hash before anything is known of them.
+    The rest is sent to the arms and only how it ended is counted: load for a candidate at a fraction of the cost."""
+
+
 class Gate(Section):
     """A rule on one bounded paired difference."""
 
@@ -481,6 +489,7 @@ class Config(Section):
     workers: Annotated[int, Field(ge=1, le=64)] = 1
     """Gateway processes that share the listening port."""
     handover: Handover = Handover()
+    compare: Compare = Compare()
     embed: Embed = Embed()
     gates: Gates = Gates()
     verdict: Decision = Decision()

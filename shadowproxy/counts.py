@@ -60,6 +60,9 @@ CELLS = Metric(
 DIVERGENCES = Metric(
     "shadowproxy_divergences_total", ("rollout", "route", "arm", "kind", "severity"), "Typed differences found within pairs."
 )
+COPIES = Metric(
+    "shadowproxy_copies_total", ("arm", "outcome"), "Copies by how they ended at the arm, whether they are compared or only sent."
+)
 STEP_FAILURES = Metric(
     "shadowproxy_step_failures_total",
     ("step",),

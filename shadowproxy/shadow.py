@@ -25,6 +25,7 @@ from shadowproxy.compare.pair import compare, texts_to_embed
 from shadowproxy.config import TtftGate
 from shadowproxy.counts import (
     CELLS,
+    COPIES,
     DIVERGENCES,
     DURATION_SECONDS,
     NOT_MIRRORED,
@@ -227,6 +228,9 @@ class Shadow:
         candidates = [arm for arm in arms if arm != CONTROL]
         if not candidates:
             return "candidate_sampled_out"
+        if not frame.is_compared:
+            self._only_send(primary, arms)
+            return ""
         self._issue(primary, arms, candidates)
         return ""
 
@@ -247,7 +251,24 @@ class Shadow:
 
     # --- pair -------------------------------------------------------------------------------------------------------
 
+    def _only_send(self, primary: Exchange, arms: tuple[str, ...]) -> None:
+        """Copies whose answers nobody looks at: no pair, no evidence, within the same bounds."""
+        size = len(primary.request.body)
+        self._pending += len(arms)
+        self._pending_bytes += size * len(arms)
+        for arm in arms:
+            self._arms[arm].submit(primary, partial(self._only_sent, size), keeps_reply=False)
+
+    def _only_sent(self, size: int, exchange: Exchange) -> None:
+        self._pending -= 1
+        self._pending_bytes -= size
+        self._ended(exchange)
+
+    def _ended(self, exchange: Exchange) -> None:
+        self._counts.add(COPIES, exchange.arm, exchange.outcome.value)
+
     def _arrived(self, ticket: _Ticket, exchange: Exchange) -> None:
+        self._ended(exchange)
         ticket.exchanges[exchange.arm] = exchange
         ticket.expected.discard(exchange.arm)
         if ticket.expected:

@@ -12,7 +12,7 @@ import pytest
 
 from shadowproxy.app import build_shadow
 from shadowproxy.config import build
-from shadowproxy.counts import CELLS, NOT_MIRRORED, PAIRS_ISSUED, PAIRS_RESOLVED, STEP_FAILURES, Counts, Totals
+from shadowproxy.counts import CELLS, COPIES, NOT_MIRRORED, PAIRS_ISSUED, PAIRS_RESOLVED, STEP_FAILURES, Counts, Totals
 from shadowproxy.handover.frames import ExchangeFrame
 from shadowproxy.shadow import Ledger, Shadow
 from shadowproxy.tasks import Tasks
@@ -142,6 +142,27 @@ async def test_slow_candidate_fills_its_queue_and_that_counts_against_it() -> No
         assert set(p.resolved()) == {"timeout", "dropped_candidate"}
         assert p.resolved()["dropped_candidate"] >= 5
         assert p.cells("error") == {"candidate_only": 10}
+
+
+async def test_what_is_only_sent_makes_no_pair() -> None:
+    async with Upstream(chat_reply("Paris.")) as up, pipeline(up.url) as p:
+        for number in range(5):
+            p.shadow.receive(frame(number, is_compared=False, reads=[]))
+        await until(lambda: p.totals().value(COPIES, "v2", "ok") == 5)
+        assert len(up.requests) == 5
+        assert p.totals().value(PAIRS_ISSUED) == 0
+        assert p.resolved() == {}
+        assert p.totals().value(CELLS) == 0
+        p.shadow.receive(frame(9))
+        await until(lambda: p.resolved().get("ok") == 1)
+        assert p.totals().value(COPIES, "v2", "ok") == 6
+
+
+async def test_what_is_only_sent_is_bounded_too() -> None:
+    async with FaultyServer("hang") as server, pipeline(server.url, handover={"pending_exchanges": 3}) as p:
+        for number in range(5):
+            p.shadow.receive(frame(number, is_compared=False, reads=[]))
+        assert p.totals().value(NOT_MIRRORED, "shadow_full") == 2
 
 
 async def test_side_effects_are_counted_and_not_sent() -> None:

@@ -190,7 +190,11 @@ class Gateway:
         self._requests[key] = self._requests.get(key, 0) + 1
         if tee is not None:
             with self._guard("tee"):
-                self._skip(tee.refusal or self._handover.offer(tee.frame(outcome, failure)))
+                refusal = tee.refusal or self._handover.refusal
+                if refusal:
+                    self._skip(refusal)
+                else:
+                    self._handover.offer(tee.frame(outcome, failure))
 
     def exchange_abandoned(self, forward: Forward) -> None:
         """The client went away first."""

@@ -1,6 +1,6 @@
 """What the gateway keeps of an exchange for the shadow process, and whether it keeps anything at all.
 
-The decision is made once, from the head: cheap, stable across replicas, and counted with its reason.
+The decisions are made once, from the head: cheap, stable across replicas, and counted with their reason.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ class Mirroring:
         mirror = config.mirror
         self._fraction = mirror.percent / 100
         self._sample_header = mirror.sample_by.partition(":")[2].lower().encode()
+        self._compared_fraction = config.compare.percent / 100
         self._has_arms = bool(config.candidates)
         self._kill_switch = mirror.kill_switch_file
         self.max_request_bytes = mirror.max_request_bytes
@@ -85,6 +86,11 @@ class Mirroring:
             return "sampled_out", b""
         return "", request_id
 
+    def is_compared(self, request_id: bytes) -> bool:
+        """Whether the answers to a mirrored request will be looked at. Drawn apart from the decision to mirror it."""
+        fraction = self._compared_fraction
+        return fraction >= 1 or (fraction > 0 and sample_point(b"compare:" + request_id) < fraction)
+
     def _sample_key(self, head: RequestHead, request_id: bytes) -> bytes:
         """What the sampling decision hangs on: the configured header, or the request id.
 
@@ -113,6 +119,7 @@ class Tee:
         "_request_id",
         "_route",
         "_sent_at",
+        "is_compared",
         "refusal",
     )
 
@@ -128,6 +135,7 @@ class Tee:
         self._reads: list[tuple[float, bytes]] = []
         self._reply_bytes = 0
         self._reply_head: ReplyHead | None = None
+        self.is_compared = mirroring.is_compared(request_id)
         self.refusal = ""
 
     def request_read(self, data: bytes) -> None:
@@ -144,6 +152,8 @@ class Tee:
     def reply_read(self, at: float, head: ReplyHead | None, body: bytes) -> None:
         if head is not None:
             self._reply_head = head
+        if not self.is_compared:
+            return
         self._reply_bytes += len(body)
         if self._reply_bytes > self._mirroring.max_reply_bytes:
             self._give_up("reply_too_large")
@@ -172,6 +182,7 @@ class Tee:
             status=reply.status if reply else 0,
             reply_headers=_without_credentials(reply.headers) if reply else [],
             reads=self._reads,
+            is_compared=self.is_compared,
         )
 
 

@@ -17,7 +17,10 @@ MAX_FRAME_BYTES = 512 * 1024 * 1024
 
 
 class ExchangeFrame(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """A primary exchange as the gateway saw it. Header names are lower case, credentials already gone. ``status`` 0: no reply head."""
+    """A primary exchange as the gateway saw it. Header names are lower case, credentials already gone. ``status`` 0: no reply head.
+
+    Where ``is_compared`` is False the request is only to be sent to the arms; ``reads`` is then empty.
+    """
 
     id: str
     route: str
@@ -32,6 +35,7 @@ class ExchangeFrame(msgspec.Struct, frozen=True, array_like=True, gc=False):
     status: int
     reply_headers: list[tuple[bytes, bytes]]
     reads: list[tuple[float, bytes]]
+    is_compared: bool = True
 
     def exchange(self) -> Exchange:
         """The domain value."""

@@ -39,7 +39,7 @@ class _Line(asyncio.Protocol):
 
 
 class HandoverWriter:
-    """The gateway's end. ``offer`` returns "" or the reason why the frame was dropped."""
+    """The gateway's end."""
 
     def __init__(self, path: Path, buffer_bytes: int, tasks: Tasks) -> None:
         self._path = path
@@ -102,20 +102,24 @@ class HandoverWriter:
             _log.warning("the shadow process is gone; exchanges are dropped and counted until it is back")
             self.start()
 
-    def offer(self, frame: ExchangeFrame) -> str:
-        """Hand one exchange over. Never blocks, never raises."""
+    @property
+    def refusal(self) -> str:
+        """Why nothing can be handed over now, or "". Asked before a frame is made, which is work."""
         line = self._line
         if line is None or line.transport is None:
             return "handover_gone"
         if self._pending_bytes + line.transport.get_write_buffer_size() >= self._bound:
             return "handover_full"
+        return ""
+
+    def offer(self, frame: ExchangeFrame) -> None:
+        """Hand one exchange over. Never blocks. Only after ``refusal`` was asked."""
         data = self._codec.encode(frame)
         if not self._pending:
             asyncio.get_running_loop().call_soon(self._flush)
         self._pending.append(data)
         self._pending_bytes += len(data)
         self.handed_over += 1
-        return ""
 
     def _flush(self) -> None:
         if self._line is not None:

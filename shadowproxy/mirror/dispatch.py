@@ -42,6 +42,7 @@ class Copy(Receiver):
         "_arm",
         "_connecting",
         "_done",
+        "_keeps_reply",
         "_may_repeat",
         "_timeout_s",
         "_upstream",
@@ -58,8 +59,9 @@ class Copy(Receiver):
         "span_id",
     )
 
-    def __init__(self, arm: ArmDispatch, primary: Exchange, done: Done) -> None:
+    def __init__(self, arm: ArmDispatch, primary: Exchange, done: Done, keeps_reply: bool) -> None:
         self._arm = arm
+        self._keeps_reply = keeps_reply
         self._done = done
         self._may_repeat = True
         self._connecting: asyncio.Task[None] | None = None
@@ -116,7 +118,8 @@ class Copy(Receiver):
                     self.stop()
                 self.end(Outcome.TOO_LARGE, f"sent more than {self._arm.bounds.max_reply_bytes} bytes")
                 return
-            self.reads.append((at - self.sent_at, body))
+            if self._keeps_reply:
+                self.reads.append((at - self.sent_at, body))
         if is_done:
             self._upstream = None
             assert self.head is not None
@@ -181,9 +184,12 @@ class ArmDispatch:
     def __repr__(self) -> str:
         return f"<ArmDispatch {self.rewrite.arm} {len(self._flying)} in flight, {len(self._waiting)} waiting>"
 
-    def submit(self, primary: Exchange, done: Done) -> None:
-        """Ask the arm. ``done`` is called exactly once, now or later, with what became of it."""
-        copy = Copy(self, primary, done)
+    def submit(self, primary: Exchange, done: Done, *, keeps_reply: bool = True) -> None:
+        """Ask the arm. ``done`` is called exactly once, now or later, with what became of it.
+
+        Without ``keeps_reply`` the reply's body is read and thrown away: only how it ended is of interest.
+        """
+        copy = Copy(self, primary, done, keeps_reply)
         try:
             copy.prepare()
         except Exception as exc:  # noqa: BLE001 - a bug of ours or an odd body must not strand the pair

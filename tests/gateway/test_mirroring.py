@@ -47,6 +47,36 @@ async def test_refusal_is_counted_and_the_request_forwarded(request_bytes: bytes
         assert b.handover.frames == []
 
 
+async def test_what_is_not_compared_is_handed_over_without_its_reply() -> None:
+    reply = b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nYES!"
+    async with Upstream(reply) as upstream, bench(upstream.url, compare={"percent": 0}) as b:
+        client = await b.client()
+        assert (await client.ask(post(b"{}"))).endswith(b"YES!")
+        (frame,) = b.handover.frames
+        assert not frame.is_compared
+        assert frame.body == b"{}"
+        assert frame.reads == []
+
+
+async def test_share_to_compare_is_drawn_apart_from_the_share_to_mirror() -> None:
+    async with Upstream() as upstream, bench(upstream.url, mirror={"percent": 50}, compare={"percent": 50}) as b:
+        client = await b.client()
+        for number in range(200):
+            await client.ask(post(b"{}", b"x-request-id: %d" % number))
+        compared = sum(frame.is_compared for frame in b.handover.frames)
+        assert 70 < len(b.handover.frames) < 130
+        assert 0.3 < compared / len(b.handover.frames) < 0.7
+
+
+async def test_nothing_is_made_for_a_hand_over_that_is_full() -> None:
+    async with Upstream() as upstream, bench(upstream.url) as b:
+        b.handover.refusal = "handover_full"
+        client = await b.client()
+        await client.ask(post(b"{}"))
+        assert b.handover.frames == []
+        assert b.gateway._not_mirrored == {"handover_full": 1}
+
+
 async def test_configured_route_is_mirrored_whatever_its_path() -> None:
     routes = [{"name": "own", "path": "/internal/*"}]
     async with Upstream() as upstream, bench(upstream.url, routes=routes) as b:

@@ -24,11 +24,10 @@ class Recorder:
     def __init__(self) -> None:
         self.frames: list[ExchangeFrame] = []
         self.handed_over = 0
-        self.answer = ""
+        self.refusal = ""
 
-    def offer(self, frame: ExchangeFrame) -> str:
+    def offer(self, frame: ExchangeFrame) -> None:
         self.frames.append(frame)
-        return self.answer
 
 
 class Upstream:

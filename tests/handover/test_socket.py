@@ -57,13 +57,22 @@ class Reader:
         self.server.close()
 
 
+def offered(writer: HandoverWriter, value: ExchangeFrame) -> str:
+    """As the gateway does: ask first, then hand over."""
+    refusal = writer.refusal
+    if not refusal:
+        writer.offer(value)
+    return refusal
+
+
+
 async def test_frames_arrive_in_order(path: Path) -> None:
     reader = Reader()
     await reader.listen(path)
     async with writer_to(path) as writer:
         await until(lambda: writer.is_connected)
         sent = [frame(number) for number in range(100)]
-        assert [writer.offer(each) for each in sent] == [""] * 100
+        assert [offered(writer, each) for each in sent] == [""] * 100
         await until(lambda: len(reader.frames) == 100)
         assert reader.frames == sent
         assert writer.handed_over == 100
@@ -72,13 +81,13 @@ async def test_frames_arrive_in_order(path: Path) -> None:
 
 async def test_nobody_there_means_gone_and_a_late_reader_is_found(path: Path) -> None:
     async with writer_to(path) as writer:
-        assert writer.offer(frame()) == "handover_gone"
+        assert offered(writer, frame()) == "handover_gone"
         assert writer.handed_over == 0
         path.write_bytes(b"")  # what a killed predecessor left
         reader = Reader()
         await reader.listen(path)
         await until(lambda: writer.is_connected)
-        assert writer.offer(frame()) == ""
+        assert offered(writer, frame()) == ""
         await until(lambda: reader.frames == [frame()])
         reader.close()
 
@@ -97,11 +106,11 @@ async def test_reader_that_dies_is_missed_and_its_successor_served(path: Path, c
             connections[0].transport.abort()
             await until(lambda: not writer.is_connected)
         assert "the shadow process is gone" in caplog.text
-        assert writer.offer(frame()) == "handover_gone"
+        assert offered(writer, frame()) == "handover_gone"
         reader = Reader()
         await reader.listen(path)
         await until(lambda: writer.is_connected)
-        assert writer.offer(frame(2)) == ""
+        assert offered(writer, frame(2)) == ""
         await until(lambda: reader.frames == [frame(2)])
         reader.close()
 
@@ -121,7 +130,7 @@ async def test_reader_that_hangs_fills_a_bounded_buffer_and_then_costs_nothing(p
         big = frame(body=b"x" * 20_000)
         answers = []
         for _ in range(500):
-            answers.append(writer.offer(big))
+            answers.append(offered(writer, big))
             await asyncio.sleep(0)
         assert answers[0] == ""
         assert answers[-50:] == ["handover_full"] * 50
@@ -140,7 +149,7 @@ async def test_bytes_out_of_step_end_the_connection_and_are_counted(path: Path) 
     stream_writer.close()
     async with writer_to(path) as writer:  # others are served on
         await until(lambda: writer.is_connected)
-        writer.offer(frame())
+        offered(writer, frame())
         await until(lambda: reader.frames == [frame()])
     reader.close()
 
