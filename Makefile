@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 DEV_STAMP := $(VENV)/.installed-dev
 LIVE_STAMP := $(VENV)/.installed-live
 
-.PHONY: demo test lint size bench clean
+.PHONY: demo test test-compiled lint size bench clean
 
 demo: $(STAMP) $(if $(LIVE),$(LIVE_STAMP))
 	$(BIN)/shadowproxy demo $(if $(LIVE),--live) $(ARGS)
@@ -20,6 +20,9 @@ test: $(DEV_STAMP)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest $(ARGS)
+
+test-compiled: $(DEV_STAMP)
+	sh scripts/test-compiled.sh $(BIN) $(ARGS)
 
 lint: $(DEV_STAMP)
 	$(BIN)/ruff format .

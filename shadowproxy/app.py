@@ -24,7 +24,7 @@ from shadowproxy.admin import app as admin
 from shadowproxy.child import Leash, Spec, run
 from shadowproxy.config import Candidate, Config, Embed, Secret, build
 from shadowproxy.config import load as load_config
-from shadowproxy.control import Adopt, Adopted, Message, PairsReply, PairsRequest, Reference, SetMirroring
+from shadowproxy.control import Adopt, Adopted, Listening, Message, PairsReply, PairsRequest, Reference, SetMirroring
 from shadowproxy.counts import STEP_FAILURES, Counts
 from shadowproxy.embed.loading import load as load_embedder
 from shadowproxy.embed.service import EmbeddingService
@@ -48,6 +48,9 @@ _log = logging.getLogger(__name__)
 
 #: How often deadlines of copies are looked at.
 _SWEEP_S = 0.1
+
+#: How often the hand-over's socket file is looked for. A worker that starts while it is missing drops its exchanges.
+_LOOK_S = 0.5
 
 #: How long a worker's first report of being ready waits for the hand-over, so that the first exchanges are not dropped. It serves
 #: clients meanwhile, and without a shadow process it goes on after this.
@@ -193,8 +196,11 @@ async def run_shadow(spec: Spec) -> None:
     leash = Leash("shadow", spec, counts, tasks)
     telemetry = load_telemetry(config)
     shadow = build_shadow(config, counts, tasks, lambda *frozen: leash.send(Reference(*frozen)), telemetry.compared)
-    server = await listen_handover(Path(spec.handover), shadow.receive, lambda: counts.add(STEP_FAILURES, "hand-over"))
+    path = Path(spec.handover)
+    server = Listening(path, lambda: listen_handover(path, shadow.receive, lambda: counts.add(STEP_FAILURES, "hand-over")))
+    await server.start()
     tasks.start("sweep", _sweep_forever(shadow))
+    tasks.start("stay reachable", _stay_reachable(server))
     embedding = await _start_embedding(config.embed)
     shadow.start(embedding)
 
@@ -229,6 +235,12 @@ async def _start_embedding(section: Embed) -> EmbeddingService | None:
     service = EmbeddingService(embedder, batch=section.batch, cache_entries=section.cache_entries)
     await service.start()
     return service
+
+
+async def _stay_reachable(server: Listening) -> None:
+    while True:
+        await asyncio.sleep(_LOOK_S)
+        await server.look()
 
 
 async def _sweep_forever(shadow: Shadow) -> None:

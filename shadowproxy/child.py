@@ -16,6 +16,7 @@ import msgspec
 from shadowproxy import control
 from shadowproxy.control import Channel, Hello, Message, Ready, Report
 from shadowproxy.counts import Counts
+from shadowproxy.errors import FrameError
 from shadowproxy.tasks import Tasks
 
 _log = logging.getLogger(__name__)
@@ -23,18 +24,22 @@ _log = logging.getLogger(__name__)
 #: What a killed process had counted since its last report is lost: a fifth of a second of it.
 _REPORT_S = 0.2
 
+#: Between a line that broke, or was refused, and the next.
+_RECONNECT_S = 0.1
+
 #: How long the last report may take to be written at the end.
 _LAST_REPORT_S = 1.0
 
 
 class Spec(msgspec.Struct, frozen=True):
-    """What a child is told on standard input. ``fds`` are listening sockets it inherits."""
+    """What a child is told on standard input. ``fds`` are listening sockets it inherits, ``supervisor`` is who started it (process id)."""
 
     config: dict[str, Any]
     run_dir: str
     handover: str
     name: str
     boot: str
+    supervisor: int = 0
     fds: list[int] = []
 
 
@@ -48,19 +53,49 @@ class Leash:
         self._tasks = tasks
         self._channel: Channel | None = None
         self._stop = asyncio.Event()
-        self._is_orphaned = False
+        self._supervisor = spec.supervisor or os.getppid()
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, self._stop.set)
         loop.add_signal_handler(signal.SIGINT, self._stop.set)
 
     async def hold(self, refresh: Callable[[], None], answer: Callable[[Message], None]) -> None:
         """Say hello and ready, report until stopped, return then. ``refresh`` writes plain integers into the counts before each report."""
-        self._channel = await control.connect(Path(self._spec.run_dir) / "control.sock")
-        self._channel.send(Hello(self._role, self._spec.name, self._spec.boot, os.getpid()))
-        self._channel.send(Ready())
-        self._tasks.start("listen to the supervisor", self._listen(self._channel, answer))
-        self._tasks.start("report", self._report_forever(self._channel, refresh))
+        self._tasks.start("tie to the supervisor", self._stay_tied(refresh, answer))
         await self._stop.wait()
+
+    async def _stay_tied(self, refresh: Callable[[], None], answer: Callable[[Message], None]) -> None:
+        """Connect, and again where the line breaks while the supervisor lives: the work goes on meanwhile. Without it, stop."""
+        try:
+            while not self._stop.is_set() and not self._is_orphan():
+                try:
+                    channel = await control.connect(Path(self._spec.run_dir) / "control.sock")
+                except OSError as exc:
+                    _log.debug("cannot reach the supervisor yet: %s", exc)
+                else:
+                    await self._use(channel, refresh, answer)
+                    if not self._stop.is_set() and not self._is_orphan():
+                        _log.warning("the line to the supervisor broke; connecting anew")
+                # The kernel closes a process's sockets a moment before its children see that it is gone.
+                await asyncio.sleep(_RECONNECT_S)
+        finally:
+            self._stop.set()
+
+    async def _use(self, channel: Channel, refresh: Callable[[], None], answer: Callable[[Message], None]) -> None:
+        """Report and answer until this line ends."""
+        channel.send(Hello(self._role, self._spec.name, self._spec.boot, os.getpid()))
+        channel.send(Ready())
+        channel.send(Report.of(self._counts.everything()))
+        self._channel = channel
+        reporting = self._tasks.start("report", self._report_forever(channel, refresh))
+        await self._listen(channel, answer)
+        reporting.cancel()
+        if not self._stop.is_set():
+            self._channel = None
+            await channel.close()
+
+    def _is_orphan(self) -> bool:
+        """The supervisor is gone: nobody would restart us or ask for us."""
+        return os.getppid() != self._supervisor
 
     def send(self, message: Message) -> None:
         if self._channel is not None:
@@ -77,7 +112,7 @@ class Leash:
             except (TimeoutError, ConnectionError) as exc:
                 _log.debug("the supervisor did not take the last report: %s", exc)  # it was killed, or hangs: nobody is left to tell
             await self._channel.close()
-        if self._is_orphaned:
+        if self._is_orphan():
             # Killed, it could not tidy up. The last child to end removes what all of them shared; sockets in use stay usable.
             shutil.rmtree(self._spec.run_dir, ignore_errors=True)
 
@@ -88,10 +123,8 @@ class Leash:
                     answer(message)
                 except Exception:  # noqa: BLE001 - whatever it is, the tie to the supervisor must hold
                     _log.exception("a message from the supervisor could not be answered: %r", message)
-        finally:
-            # The supervisor is gone: nobody would restart us or ask for us.
-            self._is_orphaned = not self._stop.is_set()
-            self._stop.set()
+        except FrameError as exc:
+            _log.error("the line to the supervisor is out of step: %s", exc)
 
     async def _report_forever(self, channel: Channel, refresh: Callable[[], None]) -> None:
         while True:
@@ -100,7 +133,7 @@ class Leash:
             try:
                 await channel.drain()
             except ConnectionError:
-                return  # the supervisor is gone, as the listening side sees, too
+                return  # the line is gone, as the listening side sees, too
             await asyncio.sleep(_REPORT_S)
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import uvloop
 
 from shadowproxy import app, config
+from shadowproxy.compiled import is_compiled
 from shadowproxy.errors import ConfigError, ShadowproxyError
 
 
@@ -34,7 +35,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="shadowproxy", description="Mirror LLM traffic to candidates, compare the answers, judge them.")
-    parser.add_argument("--version", action="version", version=f"shadowproxy {metadata.version('llm-shadowproxy')}")
+    how = "compiled" if is_compiled() else "interpreted"
+    version = f"shadowproxy {metadata.version('llm-shadowproxy')} (data path {how})"
+    parser.add_argument("--version", action="version", version=version)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     serve = commands.add_parser("serve", help="run the gateway, the shadow process and the admin API")

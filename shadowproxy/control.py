@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import struct
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -149,3 +150,36 @@ async def listen(path: Path, serve: Callable[[Channel], Awaitable[None]]) -> asy
 
     path.unlink(missing_ok=True)
     return await asyncio.start_unix_server(accept, str(path))
+
+
+class Listening:
+    """A Unix socket that stays reachable: cleaners of temporary folders delete files that nobody has touched for days, and whoever
+    connects later would find nobody."""
+
+    def __init__(self, path: Path, listen: Callable[[], Awaitable[asyncio.AbstractServer]]) -> None:
+        self._path = path
+        self._listen = listen
+        self._server: asyncio.AbstractServer | None = None
+
+    async def start(self) -> None:
+        """Listen. Raises :class:`OSError`."""
+        self._server = await self._listen()
+
+    async def look(self) -> None:
+        """Listen anew where the file, or its folder, is gone. Connections that are open stay. Called now and then; never raises."""
+        if self._server is None or self._path.exists():
+            return
+        _log.warning("%s was deleted; listening anew", self._path)
+        try:
+            self._path.parent.mkdir(mode=0o700, exist_ok=True)
+            if self._path.parent.stat().st_uid != os.geteuid():
+                raise PermissionError(f"{self._path.parent} belongs to somebody else")
+            old, self._server = self._server, await self._listen()
+        except OSError as exc:
+            _log.error("cannot listen on %s: %s; trying again", self._path, exc)
+        else:
+            old.close()
+
+    def close(self) -> None:
+        if self._server is not None:
+            self._server.close()

@@ -24,7 +24,7 @@ import orjson
 from shadowproxy import control
 from shadowproxy.admin.app import Health
 from shadowproxy.config import Config
-from shadowproxy.control import Channel, Hello, PairsReply, PairsRequest, Ready, Reference, Report
+from shadowproxy.control import Channel, Hello, Listening, PairsReply, PairsRequest, Ready, Reference, Report
 from shadowproxy.counts import PROCESS_STARTS, RELOADS, Counts, Totals
 from shadowproxy.errors import ConfigError, ShadowproxyError, StartError
 from shadowproxy.judging import Judge
@@ -41,6 +41,7 @@ _RESTART_MOST_S = 5.0  # a process that crashes again and again must not eat a c
 _HEALTHY_AFTER_S = 10.0
 _HUNG_S = 30.0  # children report five times a second; a long stall of the machine is not yet a hang
 _PAIRS_TIMEOUT_S = 5.0
+_LOOK_S = 0.5  # for a deleted socket file: a child that starts needs it, and a client may wait for that child
 _TRIAL_S = 60.0  # a large model takes its time to load
 _ADOPT_S = 5.0
 _RETIRE_S = 5.0
@@ -92,14 +93,15 @@ class Supervisor:
         self._sockets: list[socket.socket] = []
         self._children: list[Child] = []
         self._trials: list[Child] = []
-        self._listening: set[str] = set()
+        self._listening: list[str] = []  # a boot stands here once per line: a broken one may end after its successor began
         self._references: dict[tuple[str, str], Reference] = {}
         self._asked = _Asked()
         self._own = Counts()
         self._is_stopping = False
         self._stopped = asyncio.Event()
         self._failure: StartError | None = None
-        self._control: asyncio.AbstractServer | None = None
+        control_path = self._run_dir / "control.sock"
+        self._control = Listening(control_path, lambda: control.listen(control_path, self._serve_child))
         self.totals = Totals()
         self.judge = Judge(config, self.totals)
         self.address = ""
@@ -147,7 +149,7 @@ class Supervisor:
         """Bind, start every child, and return True when all of them serve; False where a stop came first. Raises :class:`StartError`."""
         self._sockets = bind(self._config.listen, self._config.workers)
         self.address = address_of(self._sockets[0])
-        self._control = await control.listen(self._run_dir / "control.sock", self._serve_child)
+        await self._control.start()
         if self._config.candidates:
             self._children.append(Child("shadow", "shadow", self._spec("shadow", self._config)))
         for index in range(self._config.workers):
@@ -158,6 +160,7 @@ class Supervisor:
             self._tasks.start(f"keep {child.name}", self._keep_running(child))
         self._tasks.start("judge", self._judge_forever())
         self._tasks.start("watch", self._watch_forever())
+        self._tasks.start("stay reachable", self._stay_reachable())
         while not all(child.is_ready for child in self._children):
             if self._failure is not None:
                 raise self._failure
@@ -172,6 +175,7 @@ class Supervisor:
             "name": name,
             "config": config.model_dump(mode="json"),
             "run_dir": str(self._run_dir),
+            "supervisor": os.getpid(),
             "handover": str(self._run_dir / f"handover-{self._generation}.sock"),
         }
 
@@ -299,8 +303,7 @@ class Supervisor:
         """Leave nothing behind: no child, no socket, no file."""
         self._is_stopping = True
         await self._end([*self._children, *self._trials], 2)
-        if self._control is not None:
-            self._control.close()
+        self._control.close()
         for sock in self._sockets:
             sock.close()
         if self._config.listen.startswith("unix:") and self._sockets:
@@ -389,15 +392,15 @@ class Supervisor:
         if child is None:
             return
         child.channel = channel
-        self._listening.add(hello.boot)
+        self._listening.append(hello.boot)
         try:
             await self._listen_to(child, hello.boot, channel)
         finally:
-            self._listening.discard(hello.boot)
+            self._listening.remove(hello.boot)
 
     async def _listen_to(self, child: Child, boot: str, channel: Channel) -> None:
-        if child.role == "gateway" and not self._is_mirroring:
-            channel.send(control.SetMirroring(False))
+        if child.role == "gateway":
+            channel.send(control.SetMirroring(self._is_mirroring))
         if child.role == "shadow":
             for reference in self._references.values():
                 channel.send(reference)
@@ -447,6 +450,11 @@ class Supervisor:
                 if child.is_ready and silent_s > _HUNG_S and child.process is not None:
                     _log.error("%s has been silent for %.0f s; killing it", child.name, silent_s)
                     child.process.kill()
+
+    async def _stay_reachable(self) -> None:
+        while True:
+            await asyncio.sleep(_LOOK_S)
+            await self._control.look()
 
 
 def _ending(code: int) -> str:

@@ -179,6 +179,7 @@ async def test_pending_bound_drops_and_counts() -> None:
         assert p.totals().value(NOT_MIRRORED, "shadow_full") == 2
 
 
+@pytest.mark.interpreted
 async def test_our_own_failure_counts_against_nobody() -> None:
     async with Upstream(chat_reply("x")) as up, pipeline(up.url) as p:
 
@@ -238,6 +239,7 @@ async def test_deadline_that_the_primary_missed_binds_nobody() -> None:
         assert p.resolved() == {"ok": 1}
 
 
+@pytest.mark.interpreted
 async def test_failure_in_counting_is_ours() -> None:
     async with Upstream(chat_reply("x")) as up, pipeline(up.url) as p:
         p.shadow._references = None  # type: ignore[assignment]
@@ -246,6 +248,7 @@ async def test_failure_in_counting_is_ours() -> None:
         assert p.cells("error") == {}, "the judge then counts the pair as lost"
 
 
+@pytest.mark.interpreted
 async def test_pair_that_cannot_be_shown_still_counts_and_holds_nothing_back() -> None:
     async with Upstream(chat_reply("Paris.")) as up, pipeline(up.url) as p:
         shown = p.shadow._count_latency
@@ -264,6 +267,7 @@ async def test_pair_that_cannot_be_shown_still_counts_and_holds_nothing_back() -
         assert p.totals().value(STEP_FAILURES, "show") == 1
 
 
+@pytest.mark.interpreted
 async def test_unreadable_pair_is_lost_and_holds_nothing_back(monkeypatch: pytest.MonkeyPatch) -> None:
     async with Upstream(chat_reply("Paris.")) as up, pipeline(up.url) as p:
         with monkeypatch.context() as patch:

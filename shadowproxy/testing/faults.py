@@ -161,7 +161,13 @@ _PLAYS: Mapping[Fault, Play] = {
     Fault.HTTP10: _sending(_head(b"200 OK", _JSON, version=b"HTTP/1.0") + GOOD_BODY),
     Fault.STALE: _sending(_whole(b"200 OK", GOOD_BODY)),
 }
-_BEFORE_THE_BODY = frozenset({Fault.RESET, Fault.EARLY_REPLY})
+#: Faults that come when only the head of the request has been read.
+BEFORE_THE_BODY = frozenset({Fault.RESET, Fault.EARLY_REPLY})
+
+
+async def play(fault: Fault, victim: Victim) -> None:
+    """Answer one request, already read (its head only for :data:`BEFORE_THE_BODY`), in the way ``fault`` names. The caller closes."""
+    await _PLAYS[fault](victim)
 
 
 class FaultyServer(RawServer):
@@ -193,9 +199,9 @@ class FaultyServer(RawServer):
         if request is None:
             return None
         fault = self.fault
-        if fault not in _BEFORE_THE_BODY:
+        if fault not in BEFORE_THE_BODY:
             await read_body(reader, request)
-        await _PLAYS[fault](Victim(reader, writer, self._endless_bytes, self._drip_interval_s))
+        await play(fault, Victim(reader, writer, self._endless_bytes, self._drip_interval_s))
         return fault
 
     async def _next_request(self, reader: asyncio.StreamReader) -> RawRequest | None:

@@ -13,6 +13,7 @@ from enum import IntEnum
 from typing import TYPE_CHECKING, Final, cast
 
 import httptools
+from mypy_extensions import mypyc_attr
 
 from shadowproxy.errors import UpstreamProtocolError
 from shadowproxy.exchange import Outcome
@@ -68,6 +69,7 @@ class ReplyHead:
         return f"<ReplyHead {self.status} {self.framing.name.lower()}>"
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Receiver:
     """Who waits for a reply. Called from the connection's read callback: nothing here may block."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import socket
 from collections.abc import Iterator
 
 import httptools
@@ -12,10 +13,10 @@ from hypothesis import strategies as st
 
 from shadowproxy.config import build
 from shadowproxy.exchange import Outcome
-from shadowproxy.gateway.gateway import Gateway, Target
+from shadowproxy.gateway.gateway import Gateway
 from shadowproxy.gateway.listener import ClientConnection
 from shadowproxy.tasks import Tasks
-from shadowproxy.upstream.connection import Connection, Phase, ReplyHead
+from shadowproxy.upstream.connection import Connection, Phase, Receiver, ReplyHead
 from tests.gateway.wires import Recorder
 
 CONFIG = build({"primary": {"url": "http://127.0.0.1:9"}, "candidates": [{"name": "v2", "url": "http://127.0.0.1:9"}]})
@@ -56,44 +57,32 @@ class Wire(asyncio.Transport):
         return 0
 
 
-class Answering:
-    """Stands in for the pool: every forward gets a connection that answers as soon as the request is complete."""
+class PrimaryWire(Wire):
+    """The gateway's wire to a primary that answers every request as soon as it is complete."""
 
-    def __init__(self) -> None:
-        self.requests: list[bytes] = []
-        self.opened = self.reused = 0
+    def __init__(self, gateway: Gateway, requests: list[bytes], sock: socket.socket) -> None:
+        super().__init__()
+        self._sock = sock
+        self._requests = requests
+        self._parser = httptools.HttpRequestParser(self)
+        self.connection = Connection(gateway.pool)
+        self.connection.connection_made(self)
 
-    def acquire(self, receiver: object, **_: object) -> None:
-        receiver.connected(_Echo(self, receiver))  # type: ignore[attr-defined]
+    def get_extra_info(self, name: str, default: object = None) -> object:
+        return self._sock if name == "socket" else default
 
+    def write(self, data: bytes) -> None:  # type: ignore[override]
+        super().write(data)
+        self._parser.feed_data(data)
 
-class _Echo:
-    was_reused = False
-    since = 0.0
+    def on_message_complete(self) -> None:
+        self._requests.append(self.sent)
+        self.sent = b""
+        asyncio.get_running_loop().call_soon(self._answer)
 
-    def __init__(self, pool: Answering, receiver: object) -> None:
-        self._pool = pool
-        self._receiver = receiver
-        self._request = b""
-
-    def write(self, data: bytes) -> None:
-        self._request += data
-
-    def request_sent(self, _now: float) -> None:
-        self._pool.requests.append(self._request)
-        head = ReplyHead(200, b"OK", [(b"content-length", b"2")], 1)  # type: ignore[arg-type]
-        asyncio.get_running_loop().call_soon(self._receiver.reply_read, 0.0, head, b"ok", True)  # type: ignore[attr-defined]
-
-    def abandon(self) -> None:
-        self._receiver = _Nobody()
-
-    def pause_reading(self) -> None: ...
-
-    def resume_reading(self) -> None: ...
-
-
-class _Nobody:
-    def reply_read(self, *_: object) -> None: ...
+    def _answer(self) -> None:
+        if not self.is_closed:
+            self.connection.data_received(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")
 
 
 def cuts(data: bytes, places: list[int]) -> Iterator[bytes]:
@@ -108,8 +97,8 @@ def served(pieces: list[bytes]) -> tuple[list[bytes], bytes, Gateway]:
 
     async def run() -> tuple[list[bytes], bytes, Gateway]:
         gateway = Gateway(CONFIG, Recorder(), Tasks(), "gateway-0")  # type: ignore[arg-type]
-        pool = Answering()
-        gateway.target = Target(pool, b"", None)  # type: ignore[arg-type]
+        requests: list[bytes] = []
+        gateway.pool._idle.extend(PrimaryWire(gateway, requests, ours).connection for _ in range(30))
         wire, client = Wire(), ClientConnection(gateway)
         client.connection_made(wire)
         for piece in pieces:
@@ -121,9 +110,10 @@ def served(pieces: list[bytes]) -> tuple[list[bytes], bytes, Gateway]:
             await asyncio.sleep(0)
         client.connection_lost(None)
         assert not gateway._clients
-        return pool.requests, wire.sent, gateway
+        return requests, wire.sent, gateway
 
-    with asyncio.Runner() as runner:
+    ours, theirs = socket.socketpair()
+    with ours, theirs, asyncio.Runner() as runner:
         return runner.run(run())
 
 
@@ -201,7 +191,7 @@ def complete_messages(data: bytes) -> int:
 # --- the other side -------------------------------------------------------------------------------------------------------
 
 
-class Receiving:
+class Receiving(Receiver):
     """A receiver that checks the order of what it is told."""
 
     def __init__(self) -> None:
@@ -228,18 +218,13 @@ class Receiving:
     def upstream_drained(self) -> None: ...
 
 
-class _Pool:
-    endpoint = type("E", (), {"tls": None})()
-    max_header_bytes = 65536
-
-    def put_back(self, connection: Connection) -> None: ...
-
-    def forget(self, connection: Connection) -> None: ...
+#: Only for its pool, which a connection reports to.
+GATEWAY = Gateway(CONFIG, Recorder(), Tasks(), "gateway-0")  # type: ignore[arg-type]
 
 
 def received(pieces: list[bytes]) -> Receiving:
     receiver = Receiving()
-    connection = Connection(_Pool())  # type: ignore[arg-type]
+    connection = Connection(GATEWAY.pool)
     connection.transport = Wire()
     connection.begin(receiver, is_head_request=False, now=0.0)
     connection.request_sent(0.0)

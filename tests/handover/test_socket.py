@@ -65,7 +65,6 @@ def offered(writer: HandoverWriter, value: ExchangeFrame) -> str:
     return refusal
 
 
-
 async def test_frames_arrive_in_order(path: Path) -> None:
     reader = Reader()
     await reader.listen(path)

@@ -12,7 +12,7 @@ import pytest
 from shadowproxy.config import Tls
 from shadowproxy.exchange import Outcome
 from shadowproxy.tasks import Tasks
-from shadowproxy.upstream.connection import Connection, ReplyHead
+from shadowproxy.upstream.connection import Connection, Receiver, ReplyHead
 from shadowproxy.upstream.endpoint import endpoint_of
 from shadowproxy.upstream.pool import Pool, Timing
 from tests.gateway.wires import Upstream, closed_port, read_message, until
@@ -21,7 +21,7 @@ ASKED = b"GET / HTTP/1.1\r\nhost: test\r\n\r\n"
 TIMING = Timing(connect_s=2, first_byte_s=10, idle_s=5, keepalive_s=50)
 
 
-class Asker:
+class Asker(Receiver):
     """A receiver that sends one request and remembers what it was told."""
 
     def __init__(self, data: bytes = ASKED) -> None:

@@ -1,0 +1,16 @@
+#!/bin/sh
+# The data path as a wheel's users run it: compiled. Builds the wheel and runs the tests of what is compiled against it.
+# usage: test-compiled.sh BIN [pytest arguments]
+set -eu
+bin=$(cd "$1" && pwd)
+shift
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+SHADOWPROXY_COMPILE=yes "$bin/python" -m pip wheel --quiet --disable-pip-version-check --no-deps -w "$work/wheel" .
+"$bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --target "$work/site" "$work"/wheel/*.whl
+cp -r tests config pyproject.toml "$work"
+cd "$work"
+PYTHONPATH="$work/site" "$bin/python" -c 'from shadowproxy.compiled import is_compiled; assert is_compiled(), "the wheel is not compiled"'
+[ $# -gt 0 ] || set -- tests/gateway tests/upstream tests/handover tests/mirror tests/wire tests/compare tests/verdict/test_cells.py \
+    tests/test_shadow.py tests/test_counts.py tests/test_tasks.py tests/serve
+PYTHONPATH="$work/site" "$bin/python" -m pytest -q -p no:cacheprovider "$@"
