@@ -39,6 +39,7 @@ COMPILED = [
     "shadowproxy/mirror/dispatch.py",
     "shadowproxy/mirror/rewrite.py",
     "shadowproxy/gateway/forward.py",
+    "shadowproxy/gateway/gateway.py",
     "shadowproxy/gateway/heads.py",
     "shadowproxy/gateway/listener.py",
     "shadowproxy/gateway/tee.py",

@@ -12,25 +12,28 @@ import gzip
 import random
 from collections.abc import Iterable, Iterator
 from datetime import datetime
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
+import loads
 import upstreams
+from loads import Arrival
 from machine import ROOT, resident_mb
 from peers import DIRECT, ENVOY, ENVOY_MIRROR, OWN_0, OWN_100, Peer, Stage
 from rounds import Round, Row, choose, interleave, start_all
-from scenario import Run
+from scenario import Run, add_shield
 from sse import measure, print_table
 
 AZURE = ROOT.parent / "shared/data/traces/azure2023/AzureLLMInferenceTrace_conv.csv.gz"
 PEERS = (DIRECT, ENVOY, OWN_0, ENVOY_MIRROR, OWN_100)
-Arrival = tuple[float, int, int]
 _TOKEN_BYTES = 4
 _RATE = 5.5  # of the Azure trace, for the synthetic ones
 _MEAN_CONTEXT, _MEAN_GENERATED = 1155, 211
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
+    add_shield(parser)
     parser.set_defaults(seconds=20)
     parser.add_argument("--trace", choices=("azure", "poisson", "bursty"), nargs="+", help="default: azure where present, else the others")
     parser.add_argument("--speedup", type=float, default=10, help="arrivals come this many times faster; streams keep their pace")
@@ -44,13 +47,13 @@ def run(run: Run) -> None:
     if "azure" in traces and not AZURE.exists():
         run.skipped["trace azure"] = f"{AZURE.name} is not in a folder beside the checkout"
         traces.remove("azure")
-    primary = upstreams.python(run.stack, run.folder, "primary", interval_ms=options.interval_ms)
+    primary = upstreams.serve(run.stack, run.folder, "primary", interval_ms=options.interval_ms, is_urgent=True)
     stage = Stage(run.stack, run.folder, primary, primary)
 
     def candidate(peer: Peer) -> upstreams.Upstream:
-        return upstreams.python(run.stack, run.folder, f"candidate-{peer.name.replace(' ', '-')}", interval_ms=options.interval_ms)
+        return upstreams.serve(run.stack, run.folder, f"candidate-{peer.name.replace(' ', '-')}", interval_ms=options.interval_ms)
 
-    rows = start_all(choose(PEERS, options.only, run.skipped), stage, candidate, run.skipped)
+    rows = start_all(choose(PEERS, options.only, run.skipped), stage, candidate, run.skipped, is_shielded=options.shield)
     idle_mb = {row.name: resident_mb(row.running.pids) for row in rows}
     for trace in traces:
         chosen = within(arrivals(trace), options.seconds, options.speedup, options.max_chunks)
@@ -58,7 +61,7 @@ def run(run: Run) -> None:
             row.rounds = []
 
         def replay(row: Row, chosen: list[Arrival] = chosen) -> Round:
-            return measure(row, {"arrivals": chosen}, idle_mb[row.name])
+            return measure(row, partial(loads.replay, row.running.port, chosen), idle_mb[row.name])
 
         interleave(rows, options.rounds, replay, warm_up=None)
         run.keep(rows, trace=trace, arrivals=len(chosen))

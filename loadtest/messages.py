@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 PATH = "/v1/chat/completions"
 _WORDS = "the proxy keeps every request on its normal path and sends a copy of it to the version under judgement "
 _MARK = "000000000000"  # takes the place of a number that differs from answer to answer, so that no cache of texts can help
@@ -9,19 +11,22 @@ _MARK = "000000000000"  # takes the place of a number that differs from answer t
 TEXT = (_WORDS * 9)[:800]
 
 
+_QUESTION_STREAM = '"stream":true,"max_tokens":%d,'
+_QUESTION_START = '{"model":"m",%s"messages":[{"role":"user","content":"'
+_QUESTION_END = '"}]}'
+_REQUEST_HEAD = f"POST {PATH} HTTP/1.1\r\nhost: load\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
+
+
 def question(body_bytes: int = 1024, *, chunks: int | None = None) -> bytes:
     """A chat request of about this size. ``chunks`` asks for a stream of so many pieces."""
-    stream = f'"stream":true,"max_tokens":{chunks},' if chunks is not None else ""
-    start = f'{{"model":"m",{stream}"messages":[{{"role":"user","content":"'
-    end = '"}]}'
-    room = max(1, body_bytes - len(start) - len(end))
-    return f"{start}{(_WORDS * (room // len(_WORDS) + 1))[:room]}{end}".encode()
+    start = _QUESTION_START % (_QUESTION_STREAM % chunks if chunks is not None else "")
+    room = max(1, body_bytes - len(start) - len(_QUESTION_END))
+    return f"{start}{(_WORDS * (room // len(_WORDS) + 1))[:room]}{_QUESTION_END}".encode()
 
 
 def request(body: bytes) -> bytes:
     """The whole HTTP request."""
-    head = f"POST {PATH} HTTP/1.1\r\nhost: load\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
-    return head.encode() + body
+    return (_REQUEST_HEAD % len(body)).encode() + body
 
 
 def answer(number: str = _MARK) -> str:
@@ -32,6 +37,10 @@ def answer(number: str = _MARK) -> str:
         f'"usage":{{"prompt_tokens":200,"completion_tokens":180,"total_tokens":380}}}}'
     )
 
+
+REPLY_NUMBER = _MARK.encode()
+REPLY = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b" % (len(answer()), answer().encode())
+FAILURE = b"HTTP/1.1 500 Internal Server Error\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}"
 
 STAMP_MARK = b"@@"
 STAMP_DIGITS = 16  # nanoseconds of the monotonic clock, which both ends on one machine share: 115 days of uptime
@@ -51,3 +60,24 @@ STREAM_END = b"%x\r\n%b\r\n0\r\n\r\n" % (len(_LAST_EVENT), _LAST_EVENT)
 def stamped_chunk(now_ns: int) -> bytes:
     """One piece of a stream, about 200 bytes, with the moment it was sent."""
     return _EVENT_CHUNK % now_ns
+
+
+def c_header() -> str:
+    """The same for the programs in C: text as string literals, with their ``%`` still to be filled in where a name ends in FORMAT."""
+    texts = {
+        "REPLY": REPLY,
+        "REPLY_NUMBER": REPLY_NUMBER,
+        "FAILURE": FAILURE,
+        "STREAM_HEAD": STREAM_HEAD,
+        "STREAM_CHUNK": stamped_chunk(0),
+        "STREAM_END": STREAM_END,
+        "STREAM_DONE": b"data: [DONE]\n\n",
+        "STAMP_MARK": STAMP_MARK,
+        "REQUEST_HEAD_FORMAT": _REQUEST_HEAD.encode(),
+        "QUESTION_STREAM_FORMAT": _QUESTION_STREAM.encode(),
+        "QUESTION_START_FORMAT": _QUESTION_START.encode(),
+        "QUESTION_WORDS": _WORDS.encode(),
+        "QUESTION_END": _QUESTION_END.encode(),
+    }
+    lines = [f"#define {name} {json.dumps(text.decode('ascii'))}" for name, text in texts.items()]  # its escapes are C's, too
+    return "\n".join([*lines, f"#define STAMP_DIGITS {STAMP_DIGITS}", ""])

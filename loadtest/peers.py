@@ -35,6 +35,11 @@ class Running:
     roles: dict[str, list[int]] = field(default_factory=dict)
 
     @property
+    def on_path(self) -> list[int]:
+        """The processes that a client's request goes through: the gateways of this proxy, every process of another."""
+        return self.roles.get("gateway", self.roles.get("proxy", []))
+
+    @property
     def pids(self) -> list[int]:
         return [pid for pids in self.roles.values() for pid in pids]
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from machine import CORES, LoadTestError, cpu_s, foreign_cpu_s, program
+from machine import CORES, LoadTestError, cpu_s, foreign_cpu_s, hurry, program
 from peers import Peer, Running, Stage
 from upstreams import Upstream
 
@@ -61,26 +61,42 @@ def choose(peers: Sequence[Peer], only: Sequence[str] | None, skipped: dict[str,
     return chosen
 
 
-def start_all(peers: Sequence[Peer], stage: Stage, candidate: Callable[[Peer], Upstream], skipped: dict[str, str]) -> list[Row]:
-    """Start every peer before a common primary, each mirroring one before a candidate of its own: no copy is counted for another."""
+def start_all(
+    peers: Sequence[Peer],
+    stage: Stage,
+    candidate: Callable[[Peer], Upstream],
+    skipped: dict[str, str],
+    *,
+    is_shielded: bool = False,
+) -> list[Row]:
+    """Start every peer before a common primary, each mirroring one before a candidate of its own: no copy is counted for another.
+
+    ``is_shielded``: what is on the clients' path goes before the machine's other work, in all peers alike.
+    """
     rows = []
     for peer in peers:
         say(f"starting {peer.name}")
         own = replace(stage, candidate=candidate(peer)) if peer.mirror else stage
         try:
-            rows.append(Row(peer, peer.launch(own), own.primary, own.candidate))
+            running = peer.launch(own)
+            for pid in running.on_path if is_shielded else ():
+                hurry(pid)
+            rows.append(Row(peer, running, own.primary, own.candidate))
         except LoadTestError as exc:
             skipped[peer.name] = str(exc)
     return rows
 
 
 def interleave(rows: Sequence[Row], rounds: int, measure: Callable[[Row], Round], *, warm_up: Callable[[Row], object] | None) -> None:
-    """Measure every row once per round. What fails is left out of later rounds, with its reason."""
+    """Measure every row once per round. What fails is left out of later rounds, with its reason.
+
+    Every second round goes backwards: what one row leaves behind, copies that still wait for instance, does not always meet the same next.
+    """
     if warm_up is not None:
         for row in rows:
             _attempt(row, warm_up)
     for number in range(rounds):
-        for row in rows:
+        for row in rows if number % 2 == 0 else reversed(rows):
             if not row.failure and (result := _attempt(row, measure)) is not None:
                 row.rounds.append(result)
                 say(f"round {number + 1} of {rounds}: {row.name}")
@@ -98,15 +114,16 @@ def _attempt(row: Row, step: Callable[[Row], Result]) -> Result | None:
 def with_usage(row: Row, load: Callable[[], Round]) -> Round:
     """Run the load, wait for its copies, and add CPU seconds by role and the copies that arrived, within the round and after it."""
     cpu = {role: cpu_s(pids) for role, pids in row.running.roles.items()}
-    copies, asked = row.candidate.requests(), row.primary.requests()
+    copies, asked = row.candidate.counts().requests, row.primary.counts().from_clients
     foreign, began = foreign_cpu_s(), time.monotonic()
     result = dict(load())
     taken = sum(max(0.0, spent - foreign.get(pid, 0.0)) for pid, spent in foreign_cpu_s().items())
     result["foreign_share"] = taken / (time.monotonic() - began) / len(CORES)
-    result["copies_in_round"] = row.candidate.requests() - copies
+    result["copies_in_round"] = row.candidate.counts().requests - copies
     drain(row)
-    result["copies"] = row.candidate.requests() - copies
-    result["asked"] = row.primary.requests() - asked  # also what the clients gave up at the end, and proxies may have copied
+    result["copies"] = row.candidate.counts().requests - copies
+    # Also what the clients gave up at the end, and proxies may have copied; not what the control arm asked the primary again.
+    result["asked"] = row.primary.counts().from_clients - asked
     for role, pids in row.running.roles.items():
         result[f"cpu_s_{role}"] = cpu_s(pids) - cpu[role]
     result["cpu_s"] = sum(result[f"cpu_s_{role}"] for role in row.running.roles)
@@ -114,13 +131,13 @@ def with_usage(row: Row, load: Callable[[], Round]) -> Round:
 
 
 def drain(row: Row) -> None:
-    """Wait until no copy came for half a second, a few seconds at most."""
+    """Wait until no copy came for half a second and none is still being answered, a few seconds at most."""
     if not row.peer.mirror:
         return
     deadline = time.monotonic() + DRAIN_S
     seen = -1
-    while time.monotonic() < deadline and (now := row.candidate.requests()) != seen:
-        seen = now
+    while time.monotonic() < deadline and ((now := row.candidate.counts()).requests != seen or now.answering):
+        seen = now.requests
         time.sleep(0.5)
 
 
@@ -138,11 +155,20 @@ def foreign_note(rows: Sequence[Row]) -> str:
     return f"Others took {statistics.median(shares):.0%} of all cores during the rounds (median), {shares[-1]:.0%} in the worst."
 
 
+def _same_rounds(row: Row, rows: Sequence[Row], key: str, yardstick: str) -> list[tuple[float, float]]:
+    """This row's figure and the yardstick's, round by round."""
+    other = next((each for each in rows if each.name == yardstick), None)
+    pairs = zip(row.rounds, other.rounds, strict=False) if other is not None else ()
+    return [(mine[key], theirs[key]) for mine, theirs in pairs if mine.get(key) is not None and theirs.get(key)]
+
+
 def ratio(row: Row, rows: Sequence[Row], key: str, yardstick: str | None = None) -> float | None:
     """Median over the rounds of this row's figure over the yardstick's of the same round."""
-    other = next((each for each in rows if each.name == (yardstick or row.peer.yardstick)), None)
-    if other is None:
-        return None
-    pairs = zip(row.rounds, other.rounds, strict=False)
-    found = [mine[key] / theirs[key] for mine, theirs in pairs if mine.get(key) is not None and theirs.get(key)]
+    found = [mine / theirs for mine, theirs in _same_rounds(row, rows, key, yardstick or row.peer.yardstick)]
+    return statistics.median(found) if found else None
+
+
+def difference(row: Row, rows: Sequence[Row], key: str, yardstick: str) -> float | None:
+    """Median over the rounds of this row's figure minus the yardstick's of the same round."""
+    found = [mine - theirs for mine, theirs in _same_rounds(row, rows, key, yardstick)]
     return statistics.median(found) if found else None

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import ModuleType
 
 import arrivals
+import compiled
 import machine
 import soak
 import sse
@@ -57,7 +58,10 @@ def main() -> int:
         "options": {key: str(value) if isinstance(value, Path) else value for key, value in vars(chosen).items()},
         "machine": machine.description(),
         "versions": machine.versions(),
+        "generator": compiled.kind(),
+        "priority": machine.priority(),
     }
+    machine_line = {**machine.description(), **machine.versions()}
     with machine.stack_with_signals() as stack:
         run = Run(chosen, stack, Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="loadtest-"))))
         try:
@@ -65,7 +69,10 @@ def main() -> int:
         except KeyboardInterrupt:
             print("interrupted: ending what was started", file=sys.stderr)
             return 130
-    print(", ".join(f"{key} {value}" for key, value in {**machine.description(), **machine.versions()}.items()))
+    print(", ".join(f"{key} {value}" for key, value in machine_line.items()))
+    print(
+        f"generator: {report['generator']}, priority of the load and of the primary: {report['priority']} (as normal in unary and workers)"
+    )
     for name, reason in run.skipped.items():
         print(f"skipped: {name}: {reason}")
     if chosen.json:

@@ -11,6 +11,11 @@ from pathlib import Path
 from rounds import Row
 
 
+def add_shield(parser: argparse.ArgumentParser) -> None:
+    """For scenarios that leave the proxy's core partly idle; one that fills it would shut out everything else there."""
+    parser.add_argument("--shield", action="store_true", help="every proxy under test goes before the machine's other work on its core")
+
+
 @dataclass
 class Run:
     """One call of a scenario: the options, where files go, who was skipped and why, and the rows it measured."""

@@ -12,14 +12,14 @@ from collections import defaultdict
 from functools import partial
 from typing import Self
 
+import loads
 import numpy as np
 import own
 import upstreams
-from machine import LOAD_CORE, resident_mb
+from machine import resident_mb
 from peers import Peer, Stage, shadowproxy
 from rounds import Round, Row, foreign_note, start_all, with_usage
 from scenario import Run
-from steady import open_loop
 from tables import number, percent, show
 
 
@@ -33,10 +33,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(run: Run) -> None:
     options = run.options
-    primary = upstreams.fastest(run.stack, run.folder, "primary")
+    primary = upstreams.serve(run.stack, run.folder, "primary", is_urgent=True)
     peer = Peer("shadowproxy 100 %", shadowproxy(own.Setting(percent=100, embed=options.embed)), mirror=1.0)
     stage = Stage(run.stack, run.folder, primary, primary)
-    rows = start_all([peer], stage, lambda _: upstreams.python(run.stack, run.folder, "candidate", mode=options.mode), run.skipped)
+    rows = start_all([peer], stage, lambda _: upstreams.serve(run.stack, run.folder, "candidate", mode=options.mode), run.skipped)
     for row in rows:
         with Memory(row) as memory:
             row.rounds.append(with_usage(row, partial(whole, row, options.rate, options.minutes * 60)))
@@ -49,7 +49,7 @@ def whole(row: Row, rate: float, seconds: float) -> Round:
     pieces: list[Round] = []
     until = time.monotonic() + seconds
     while (left := until - time.monotonic()) > 1:
-        pieces.append(open_loop(row.running.port, rate, min(60.0, left), [LOAD_CORE]))
+        pieces.append(loads.steady(row.running.port, rate, min(60.0, left)))
     sums = {key: sum(piece[key] for piece in pieces) for key in ("requests", "errors", "seconds")}
     return {**sums, **{key: float(np.median([piece[key] for piece in pieces])) for key in ("p50_ms", "p99_ms")}}
 

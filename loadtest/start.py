@@ -37,7 +37,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(run: Run) -> None:
-    primary = upstreams.fastest(run.stack, run.folder, "primary")
+    primary = upstreams.serve(run.stack, run.folder, "primary")
     rows = [Row(peer, Running(0), primary, primary) for peer in choose(PEERS, run.options.only, run.skipped)]
 
     def measure(row: Row) -> Round:

@@ -1,4 +1,4 @@
-"""An open loop: requests leave on a fixed schedule whatever the replies do, and latency counts from the scheduled moment.
+"""An open loop where ``tools/load.c`` cannot be compiled: requests leave on a fixed schedule, and latency counts from the scheduled moment.
 
 So a stall delays every request behind it and shows in the tail, where a closed loop would just ask less (coordinated omission). Plain
 sockets and ``select``, whose time-out is exact to microseconds; an event loop's timers are exact to a millisecond, several times what a

@@ -1,7 +1,7 @@
-"""Event-stream clients: so many at once for a while, or at given moments. Each chunk carries its send time, so its transit is measured.
+"""Event-stream clients where ``tools/load.c`` cannot be compiled: so many at once for a while, or at given moments.
 
-Reads ``{"port", "streams", "chunks", "seconds", "interval_ms"}`` or ``{"port", "arrivals": [[at_s, chunks, body_bytes], …]}`` as one JSON
-text from standard input; prints one JSON line.
+Each chunk carries its send time, so its transit is measured. Reads ``{"port", "streams", "chunks", "seconds", "interval_ms"}`` or
+``{"port", "arrivals": [[at_s, chunks, body_bytes], …]}`` as one JSON text from standard input; prints one JSON line.
 """
 
 from __future__ import annotations
@@ -122,7 +122,8 @@ async def many(seen: Seen, port: int, streams: int, chunks: int, seconds: float,
     spread_s = min(chunks * interval_ms / 1000, seconds / 2)
 
     async def one(index: int) -> None:
-        await asyncio.sleep(spread_s * index / streams)
+        # Put off by a share of the interval that never lines up: else all pieces come in a few large bursts.
+        await asyncio.sleep(spread_s * index / streams + index * 0.6180339887498949 % 1 * interval_ms / 1000)
         client = await connect(port, seen)
         turn = asyncio.Event()
 

@@ -22,7 +22,7 @@ def show(title: str, headings: Sequence[str], lines: Sequence[Sequence[str]], no
         table.add_column(heading, justify="right" if index else "left", no_wrap=not index)
     for line in lines:
         table.add_row(*line)
-    console = Console(width=None if Console().is_terminal else 180)
+    console = Console(width=None if Console().is_terminal else 200)
     console.print(table)
     for note in notes:
         console.print(note, highlight=False)

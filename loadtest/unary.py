@@ -21,11 +21,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(run: Run) -> None:
     options = run.options
-    primary = upstreams.fastest(run.stack, run.folder, "primary")
+    primary = upstreams.serve(run.stack, run.folder, "primary")
     stage = Stage(run.stack, run.folder, primary, primary)
 
     def candidate(peer: Peer) -> upstreams.Upstream:
-        return upstreams.fastest(run.stack, run.folder, f"candidate-{peer.name.replace(' ', '-')}")
+        return upstreams.serve(run.stack, run.folder, f"candidate-{peer.name.replace(' ', '-')}")
 
     def load(row: Row, seconds: float) -> Round:
         def closed() -> Round:

@@ -1,4 +1,4 @@
-"""The model server of the load tests, in Python: one healthy or misbehaving way per process. Counts requests; ``/count`` tells.
+"""The model server where ``tools/upstream.c`` cannot be compiled: healthy, or misbehaving in one way. Counts requests; ``/counts`` tells.
 
 Streams are written by one wheel of millisecond slots rather than by a timer per stream, so that a thousand of them cost little.
 """
@@ -8,27 +8,18 @@ from __future__ import annotations
 import argparse
 import asyncio
 import gc
+import json
 import re
 import time
-from typing import cast
+from collections import Counter
+from typing import ClassVar, cast
 
 import messages
 import uvloop
 
 _MAX_TOKENS = re.compile(rb'"max_tokens":\s*(\d+)')
-_SLOW_S = 0.2
-_FAILURE = b"HTTP/1.1 500 Internal Server Error\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}"
-
-
-def _plain_reply() -> tuple[bytes, bytes]:
-    """The parts before and after the number that differs."""
-    body = messages.answer().encode()
-    head = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(body)
-    before, _, after = (head + body).partition(b"000000000000")
-    return before, after
-
-
-_BEFORE, _AFTER = _plain_reply()
+_ARM = re.compile(rb"\r\nx-shadowproxy-arm:[ \t]*([^\r]*)")
+_BEFORE, _, _AFTER = messages.REPLY.partition(messages.REPLY_NUMBER)
 
 
 class Wheel:
@@ -37,14 +28,14 @@ class Wheel:
     def __init__(self, interval_ms: int) -> None:
         self._slots: list[set[Answers]] = [set() for _ in range(interval_ms)]
         self._at_ms = 0
-        self._open = 0
+        self.open = 0
 
     def add(self, stream: Answers) -> None:
         loop = asyncio.get_running_loop()
-        if self._open == 0:
+        if self.open == 0:
             self._at_ms = int(loop.time() * 1000)
             loop.call_later(0.001, self._turn)
-        self._open += 1
+        self.open += 1
         stream.slot = self._slots[self._at_ms % len(self._slots)]
         stream.slot.add(stream)
 
@@ -52,7 +43,7 @@ class Wheel:
         if stream.slot is not None:
             stream.slot.discard(stream)
             stream.slot = None
-            self._open -= 1
+            self.open -= 1
 
     def _turn(self) -> None:
         loop = asyncio.get_running_loop()
@@ -64,14 +55,17 @@ class Wheel:
                 chunk = messages.stamped_chunk(time.monotonic_ns())
                 for stream in tuple(slot):
                     stream.send_chunk(chunk)
-        if self._open:
+        if self.open:
             loop.call_later(0.001, self._turn)
 
 
 class Answers(asyncio.Protocol):
     """One connection."""
 
-    count = 0
+    count = waiting = 0
+    arms: ClassVar[Counter[str]] = Counter()
+    paths: ClassVar[Counter[str]] = Counter()
+    delay_s = 0.2
     mode = "healthy"
     wheel = Wheel(20)
 
@@ -96,24 +90,34 @@ class Answers(asyncio.Protocol):
                 return
             body = self.buffer[end + 4 : end + 4 + size]
             self.buffer = self.buffer[end + 4 + size :]
-            if head.startswith(b"get /count"):
-                text = b"%d" % Answers.count
+            if head.startswith(b"get /counts "):
+                answering = self.wheel.open + Answers.waiting
+                counts = {"requests": Answers.count, "answering": answering, "arms": Answers.arms, "paths": Answers.paths}
+                text = json.dumps(counts).encode()
                 self.transport.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(text), text))
             else:
                 Answers.count += 1
+                arm = _ARM.search(head)
+                Answers.arms[arm[1].decode() if arm else "none"] += 1
+                Answers.paths[head.split(b" ", 2)[1].decode()] += 1
                 self.answer(body)
 
     def answer(self, body: bytes) -> None:
         if self.mode == "hanging":
             return
         if self.mode == "failing":
-            self.transport.write(_FAILURE)
+            self.transport.write(messages.FAILURE)
         elif b'"stream"' in body and (asked := _MAX_TOKENS.search(body)):
             self.start_stream(int(asked[1]))
         elif self.mode == "slow":
-            asyncio.get_running_loop().call_later(_SLOW_S, self.reply)
+            Answers.waiting += 1
+            asyncio.get_running_loop().call_later(self.delay_s, self.reply_late)
         else:
             self.reply()
+
+    def reply_late(self) -> None:
+        Answers.waiting -= 1
+        self.reply()
 
     def reply(self) -> None:
         if not self.transport.is_closing():
@@ -137,8 +141,9 @@ class Answers(asyncio.Protocol):
             self.transport.write(chunk + messages.STREAM_END)
 
 
-async def main(port: int, mode: str, interval_ms: int) -> None:
+async def main(port: int, mode: str, interval_ms: int, delay_ms: int) -> None:
     Answers.mode = mode
+    Answers.delay_s = delay_ms / 1000
     Answers.wheel = Wheel(interval_ms)
     gc.disable()  # nothing here makes cycles, and a collection would show up in the latencies of what is measured
     server = await asyncio.get_running_loop().create_server(Answers, "127.0.0.1", port, backlog=4096)
@@ -150,5 +155,6 @@ if __name__ == "__main__":
     options.add_argument("port", type=int)
     options.add_argument("--mode", choices=("healthy", "slow", "hanging", "failing"), default="healthy")
     options.add_argument("--interval-ms", type=int, default=20)
+    options.add_argument("--delay-ms", type=int, default=200, help="of every answer, where the mode is slow")
     chosen = options.parse_args()
-    uvloop.run(main(chosen.port, chosen.mode, chosen.interval_ms))
+    uvloop.run(main(chosen.port, chosen.mode, chosen.interval_ms, chosen.delay_ms))

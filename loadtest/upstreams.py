@@ -2,84 +2,73 @@
 
 from __future__ import annotations
 
+import json
+import os
 import sys
 import urllib.request
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
-import messages
-from machine import HERE, LOAD_CORE, LoadTestError, free_port, process, program, wait_for
+from compiled import tool
+from machine import HERE, LOAD_CORE, LoadTestError, free_port, process, wait_for
 
 REFUSING = "refusing"
+CLIENTS = "none"
+"""The arm of a request that carries no ``x-shadowproxy-arm``."""
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What a server got since its start, and how many streams and late answers it is still busy with."""
+
+    requests: int = 0
+    answering: int = 0
+    from_clients: int = 0
 
 
 class Upstream:
     """A running server, or for ``refusing`` a port on which nothing listens."""
 
-    def __init__(self, port: int, kind: str) -> None:
-        self.port, self.kind = port, kind
-        self._own_questions = 0
+    def __init__(self, port: int, mode: str) -> None:
+        self.port, self.mode = port, mode
 
-    def requests(self) -> int:
-        """How many arrived since its start, our own questions not counted."""
-        if self.kind == REFUSING:
-            return 0
+    def counts(self) -> Counts:
+        if self.mode == REFUSING:
+            return Counts()
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/count", timeout=10) as reply:
-                text = reply.read().decode()
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/counts", timeout=10) as reply:
+                said = json.load(reply)
         except OSError as exc:
-            raise LoadTestError(f"the {self.kind} server does not tell its count: {exc}") from exc
-        if self.kind != "nginx":
-            return int(text)
-        self._own_questions += 1  # nginx counts this one, too
-        return int(text.splitlines()[2].split()[2]) - self._own_questions
+            raise LoadTestError(f"the {self.mode} server does not tell its counts: {exc}") from exc
+        return Counts(said["requests"], said["answering"], said["arms"].get(CLIENTS, 0))
 
 
-def fastest(stack: ExitStack, folder: Path, name: str, cores: list[int] | None = None) -> Upstream:
-    """A 1 KB answer: from nginx where it is installed, to leave more of the shared core to the load, else from Python."""
-    found = program("nginx")
-    if found is None:
-        return python(stack, folder, name, cores=cores)
-    port = free_port()
-    home = folder / name
-    home.mkdir()
-    reply = messages.answer("$connection-$connection_requests")
-    (home / "nginx.conf").write_text(f"""
-        daemon off; worker_processes 1; pid {home}/pid; error_log stderr crit; {nginx_user()}
-        events {{ worker_connections 8192; }}
-        http {{
-          {nginx_paths(home)}
-          access_log off; keepalive_requests 1000000000; keepalive_timeout 600; default_type application/json;
-          server {{
-            listen 127.0.0.1:{port} backlog=4096;
-            location = /count {{ stub_status; }}
-            location / {{ return 200 '{reply}'; }}
-          }}
-        }}""")
-    log = folder / f"{name}.log"
-    started = stack.enter_context(process([found, "-e", "stderr", "-p", home, "-c", home / "nginx.conf"], cores or [LOAD_CORE], log))
-    wait_for(port, started, log)
-    return Upstream(port, "nginx")
-
-
-def python(
-    stack: ExitStack, folder: Path, name: str, *, mode: str = "healthy", interval_ms: int = 20, cores: list[int] | None = None
+def serve(
+    stack: ExitStack,
+    folder: Path,
+    name: str,
+    *,
+    mode: str = "healthy",
+    interval_ms: int = 20,
+    cores: list[int] | None = None,
+    is_urgent: bool = False,
 ) -> Upstream:
-    """The server of ``upstream.py``: streams, and the ways to misbehave."""
+    """A model server: 1 KB answers, event streams, and the ways to misbehave. ``is_urgent``: runs before all others of its core."""
     port = free_port()
     if mode == REFUSING:
         return Upstream(port, REFUSING)
     log = folder / f"{name}.log"
-    arguments = [sys.executable, HERE / "upstream.py", str(port), "--mode", mode, "--interval-ms", str(interval_ms)]
-    started = stack.enter_context(process(arguments, cores or [LOAD_CORE], log))
+    compiled = tool("upstream")
+    command: list[object] = [compiled] if compiled else [sys.executable, HERE / "upstream.py"]
+    arguments = [*command, port, "--mode", mode, "--interval-ms", interval_ms]
+    started = stack.enter_context(process(arguments, cores or [LOAD_CORE], log, is_urgent=is_urgent))
     wait_for(port, started, log)
-    return Upstream(port, "python")
+    return Upstream(port, mode)
 
 
 def nginx_user() -> str:
     """As root, nginx would give its worker to a user who cannot enter our folder."""
-    import os
-
     return "user root;" if os.geteuid() == 0 else ""
 
 

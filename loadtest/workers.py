@@ -37,11 +37,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(run: Run) -> None:
     options = run.options
-    primary = upstreams.fastest(run.stack, run.folder, "primary", CORES)
+    primary = upstreams.serve(run.stack, run.folder, "primary", cores=CORES)
     stage = Stage(run.stack, run.folder, primary, primary)
 
     def candidate(peer: Peer) -> upstreams.Upstream:
-        return upstreams.fastest(run.stack, run.folder, f"candidate-{peer.name.replace(' ', '-').replace('%', '')}", CORES)
+        return upstreams.serve(run.stack, run.folder, f"candidate-{peer.name.replace(' ', '-').replace('%', '')}", cores=CORES)
 
     def load(row: Row, seconds: float) -> Round:
         result = with_usage(row, lambda: closed_loop(row.running.port, options.connections, seconds, run.folder, CORES))

@@ -9,7 +9,7 @@ import asyncio
 import socket
 import time
 from dataclasses import dataclass
-from typing import cast
+from typing import Protocol, cast
 
 from shadowproxy.config import Config, Limits
 from shadowproxy.counts import (
@@ -32,7 +32,7 @@ from shadowproxy.gateway.heads import RequestHead
 from shadowproxy.gateway.listener import ClientConnection
 from shadowproxy.gateway.tee import Mirroring, Routes, Tee
 from shadowproxy.gateway.tls import Certificate
-from shadowproxy.handover.socket import HandoverWriter
+from shadowproxy.handover.frames import ExchangeFrame
 from shadowproxy.tasks import Guard, Tasks
 from shadowproxy.upstream.endpoint import endpoint_of
 from shadowproxy.upstream.pool import Pool, Timing
@@ -50,10 +50,23 @@ class Target:
     authority: bytes | None
 
 
+class Handover(Protocol):
+    """Who takes finished exchanges."""
+
+    handed_over: int
+
+    @property
+    def refusal(self) -> str:
+        """Why none can be taken now, or ""."""
+
+    def offer(self, frame: ExchangeFrame) -> None:
+        """Take one. Only after ``refusal`` was asked."""
+
+
 class Gateway:
     """Everything one worker process needs on the production path."""
 
-    def __init__(self, config: Config, handover: HandoverWriter, tasks: Tasks, worker: str) -> None:
+    def __init__(self, config: Config, handover: Handover, tasks: Tasks, worker: str) -> None:
         self._tasks = tasks
         self._certificate = Certificate(config.tls) if config.tls else None
         self._retired: list[Pool] = []
@@ -66,7 +79,7 @@ class Gateway:
         self._servers: list[asyncio.AbstractServer] = []
         self._is_draining = False
         self._accepted = 0
-        self._requests: dict[tuple[str, str], int] = {}
+        self._requests: dict[tuple[str, int], int] = {}
         self._aborts: dict[str, int] = {}
         self._not_mirrored: dict[str, int] = {}
         self._failures: dict[str, int] = {}
@@ -186,7 +199,7 @@ class Gateway:
 
     def exchange_finished(self, forward: Forward, tee: Tee | None, outcome: Outcome, failure: str) -> None:
         """The client has its reply, or what there was of it."""
-        key = (forward.route, f"{forward.status // 100}xx")
+        key = (forward.route, forward.status // 100)
         self._requests[key] = self._requests.get(key, 0) + 1
         if tee is not None:
             with self._guard("tee"):
@@ -216,8 +229,8 @@ class Gateway:
 
     def report(self, counts: Counts) -> None:
         """Write the plain integers into ``counts``. Called a few times a second, never per request."""
-        for (route, status), count in self._requests.items():
-            counts.set(REQUESTS, route, status, to=count)
+        for (route, hundred), count in self._requests.items():
+            counts.set(REQUESTS, route, f"{hundred}xx", to=count)
         for metric, table in (
             (CLIENT_ABORTS, self._aborts),
             (PRIMARY_FAILURES, self._failures),

@@ -42,6 +42,29 @@ REASONS = {
 _NOT_A_HOST = re.compile(rb"[\s,@/\\?#]")
 _AUTHORITY_END = re.compile(rb"[/?]")
 
+#: Shared by every head whose Connection names nothing; never changed.
+_NOTHING: set[bytes] = set()
+
+_OK_LINE = b"HTTP/1.1 200 OK"
+
+#: Clients use a handful of hosts; one that makes up new ones must not fill memory.
+_HOSTS_REMEMBERED = 1024
+
+
+class _Hosts(dict[bytes, bool]):
+    """Host header → whether another mirror marked it. Raises :class:`ClientProtocolError` for what is no host, and remembers only hosts."""
+
+    def __missing__(self, value: bytes) -> bool:
+        if _NOT_A_HOST.search(value):
+            raise ClientProtocolError("the Host header is not a host and port")
+        if len(self) >= _HOSTS_REMEMBERED:
+            self.clear()
+        self[value] = is_mirrored_host(value)
+        return self[value]
+
+
+_HOSTS: dict[bytes, bool] = _Hosts()
+
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -86,7 +109,7 @@ class RequestHead:
         self.request_id = b""
         self.is_copy = False
         self.is_retry = False
-        self._dropped: set[bytes] = set()
+        self._dropped: set[bytes] = _NOTHING
         hosts = 0
         for name, value in headers:
             role = FIELDS[name].role
@@ -94,10 +117,8 @@ class RequestHead:
                 continue
             if role == HOST:
                 hosts += 1
-                if _NOT_A_HOST.search(value):
-                    raise ClientProtocolError("the Host header is not a host and port")
-                if value.endswith(b"-shadow") or b"-shadow:" in value:
-                    self.is_copy = self.is_copy or is_mirrored_host(value)
+                if _HOSTS[value]:
+                    self.is_copy = True
             elif role == CONTENT_LENGTH:
                 self.content_length = int(value)
             elif role == REQUEST_ID:
@@ -111,7 +132,7 @@ class RequestHead:
     def _take(self, role: int, value: bytes) -> None:
         """One of the rarer headers that say something about the request itself."""
         if role == CONNECTION:
-            self._dropped |= named_by_connection(value)
+            self._dropped = self._dropped | named_by_connection(value)
         elif role == TRANSFER_ENCODING:
             if value.strip().lower() != b"chunked":
                 raise ClientProtocolError(f"the transfer coding {value[:40].decode('latin-1')!r} is not supported; use chunked", 501)
@@ -144,7 +165,7 @@ class RequestHead:
     def sent_to(self, path_prefix: bytes, authority: bytes | None) -> bytes:
         """The head to send upstream. ``authority`` replaces Host where it is given."""
         dropped = self._dropped
-        lines = [b"%b %b%b HTTP/1.1" % (self.method, path_prefix, self.target)]
+        lines = [b"".join((self.method, b" ", path_prefix, self.target, b" HTTP/1.1"))]
         has_host = False
         for name, value in self.headers:
             known = FIELDS[name]
@@ -185,11 +206,11 @@ def _origin_form(target: bytes) -> tuple[bytes, bytes | None]:
 
 def reply_bytes(head: ReplyHead, *, chunked: bool, close: bool, keepalive_1_0: bool) -> bytes:
     """The head to send to the client. ``chunked`` and ``close`` are how the body will be framed."""
-    dropped: set[bytes] = set()
+    dropped = _NOTHING
     for name, value in head.headers:
         if FIELDS[name].role == CONNECTION:
-            dropped |= named_by_connection(value)
-    lines = [b"HTTP/1.1 %d %b" % (head.status, head.reason)]
+            dropped = dropped | named_by_connection(value)
+    lines = [_OK_LINE if head.status == 200 and head.reason == b"OK" else b"HTTP/1.1 %d %b" % (head.status, head.reason)]
     drops_length = chunked and head.framing is not Framing.NONE
     for name, value in head.headers:
         known = FIELDS[name]

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 #: After an error reply the client may still be sending; closing at once would make its kernel throw our reply away (RFC 9112 §9.6).
 _LINGER_S = 2.0
 
+#: No configured bound on heads is lower, so what is shorter need not be compared with it.
+_SMALL_HEAD_BYTES = 1024
+
 #: What the loop reads at once.
 _LARGEST_READ = 256 * 1024
 
@@ -121,23 +124,28 @@ class ClientConnection:
             else:
                 self._refuse(400, "bad_request", f"the request is not valid HTTP/1.1: {str(exc).lower()}", "protocol")
             return
-        if self._in_head and self._head_bytes > self.gateway.limits.max_header_bytes:
-            limit = self.gateway.limits.max_header_bytes
-            self._refuse(431, "headers_too_large", f"request line and headers are longer than {limit} bytes", "header_bytes")
-            return
-        if self._barren_bytes > self.gateway.limits.max_header_bytes + _LARGEST_READ:
-            self._refuse(431, "headers_too_large", "trailers or chunk extensions are too long", "header_bytes")
+        if (self._head_bytes or self._barren_bytes) and self._is_too_long():
             return
         self._pass_on()
 
+    def _is_too_long(self) -> bool:
+        """Refuse a head, or trailers and extensions, that do not end."""
+        limit = self.gateway.limits.max_header_bytes
+        if self._in_head and self._head_bytes > limit:
+            self._refuse(431, "headers_too_large", f"request line and headers are longer than {limit} bytes", "header_bytes")
+            return True
+        if self._barren_bytes > limit + _LARGEST_READ:
+            self._refuse(431, "headers_too_large", "trailers or chunk extensions are too long", "header_bytes")
+            return True
+        return False
+
     def _feed(self, data: bytes) -> None:
-        rest = memoryview(data)
-        while rest:
+        while data:
             try:
-                self._parser.feed_data(rest)
+                self._parser.feed_data(data)
             except httptools.HttpParserUpgrade as exc:
                 self._go_on_without_upgrade()
-                rest = rest[exc.args[0] :]
+                data = data[exc.args[0] :]
             else:
                 return
 
@@ -379,7 +387,8 @@ class ClientConnection:
         if version not in ("1.1", "1.0"):
             raise ClientProtocolError(f"HTTP/{version} is not spoken here; use HTTP/1.1", 505)
         if (
-            self._head_bytes > self.gateway.limits.max_header_bytes
+            self._head_bytes > _SMALL_HEAD_BYTES
+            and self._head_bytes > self.gateway.limits.max_header_bytes
             and sum(len(name) + len(value) + 4 for name, value in self._headers) + len(self._target) > self.gateway.limits.max_header_bytes
         ):
             raise ClientProtocolError(f"request line and headers are longer than {self.gateway.limits.max_header_bytes} bytes", 431)

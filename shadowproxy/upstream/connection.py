@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from shadowproxy.upstream.pool import Pool
 
 
-#: A connection idle for less is used as it is: asking the kernel costs a tenth of a proxied request, and under such load an upstream
-#: that closes after each reply shows itself at once (see the pool's distrust).
-_FRESH_S = 0.001
+#: A connection idle for less is used as it is: asking the kernel costs a tenth of a proxied request. What the upstream closed before the
+#: loop's present turn has been told anyway, and one that closes after each reply shows itself at once (see the pool's distrust).
+_FRESH_S = 0.01
 
 
 class Framing(IntEnum):

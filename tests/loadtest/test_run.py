@@ -42,6 +42,8 @@ def test_unary_reports_every_round_with_its_copies(tmp_path: Path) -> None:
     assert written["scenario"] == "unary"
     assert written["skipped"] == {}
     assert {"python", "uvloop"} <= written["versions"].keys()
+    assert f"generator: {written['generator']}" in done.stdout
+    assert written["priority"] in {"SCHED_FIFO", "nice -20", "normal"}
     assert written["machine"]["cores"] >= 1
     rows = {row["peer"]: row["rounds"] for row in written["results"]}
     assert tuple(rows) == ROWS
