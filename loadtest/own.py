@@ -23,6 +23,8 @@ class Setting:
     cores: Literal["split", "one", "free"] = "split"
     """``split``: gateway on the core of the proxy under test, the rest beside it; ``one``: everything on that core; ``free``: unpinned."""
     timeout_s: float = 10.0
+    compared: float = 100
+    """Percent of the copies whose answers are compared; the rest is only sent."""
 
 
 def _config(setting: Setting, port: int, primary: int, candidate: int) -> dict[str, object]:
@@ -35,6 +37,7 @@ def _config(setting: Setting, port: int, primary: int, candidate: int) -> dict[s
             {"name": "v2", "url": f"http://127.0.0.1:{candidate}", "concurrency": 2048, "queue": 2304, "timeout_s": setting.timeout_s}
         ],
         "mirror": {"percent": setting.percent},
+        "compare": {"percent": setting.compared},
         "embed": {"backend": setting.embed},
         "gates": {"similarity": {"enabled": embeds}, "ttft": {"enabled": embeds}},
         "admin": {"listen": f"127.0.0.1:{free_port()}", "pairs": 100 if embeds else 0},

@@ -215,6 +215,10 @@ LITELLM = Peer("LiteLLM", litellm, needs="litellm")
 OWN_0 = Peer("shadowproxy 0 %", shadowproxy(own.Setting(percent=0)))
 OWN_10 = Peer("shadowproxy 10 %", shadowproxy(own.Setting(percent=10)), mirror=0.1)
 OWN_100 = Peer("shadowproxy 100 %", shadowproxy(own.Setting(percent=100)), mirror=1.0)
+OWN_SENT = Peer("shadowproxy 100 % only sent", shadowproxy(own.Setting(percent=100, compared=0)), mirror=1.0)
+OWN_SENT_ON_ONE_CORE = Peer(
+    "shadowproxy 100 % only sent, one core", shadowproxy(own.Setting(percent=100, compared=0, cores="one")), mirror=1.0
+)
 OWN_ON_ONE_CORE = Peer("shadowproxy 100 % on one core", shadowproxy(own.Setting(percent=100, cores="one")), mirror=1.0)
 OWN_COMPARING = Peer("shadowproxy 100 % embedding", shadowproxy(own.Setting(percent=100, embed="onnx")), mirror=1.0)
 EVERYONE = (
@@ -229,6 +233,8 @@ EVERYONE = (
     LITELLM,
     OWN_0,
     OWN_10,
+    OWN_SENT,
+    OWN_SENT_ON_ONE_CORE,
     OWN_100,
     OWN_ON_ONE_CORE,
     OWN_COMPARING,

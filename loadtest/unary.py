@@ -56,6 +56,7 @@ HEADINGS = (
     "",
     "req/s",
     "x Envoy",
+    "x nginx",
     "p50 ms",
     "p99 ms",
     "CPU-s per 10k",
@@ -81,6 +82,7 @@ def print_table(title: str, rows: list[Row], placing: str = PINNED) -> None:
                 row.name,
                 number(row.median("rate"), 0),
                 number(ratio(row, rows, "rate")),
+                number(ratio(row, rows, "rate", "nginx mirror" if mirrors else "nginx")),
                 number(row.median("p50_ms")),
                 number(row.median("p99_ms")),
                 number(row.median("cpu_per_10k") if row.running.roles else None),
@@ -95,7 +97,7 @@ def print_table(title: str, rows: list[Row], placing: str = PINNED) -> None:
             )
         )
     notes = (
-        "x Envoy: median of the rounds' ratios; mirroring rows against Envoy mirror, the others against Envoy.",
+        "x: median of the rounds' ratios; mirroring rows against Envoy mirror and nginx mirror, the others against Envoy and nginx.",
         "CPU-s: user + system of the proxy's processes until the last copy is through, per 10,000 client requests or delivered copies.",
         placing,
         foreign_note(rows),

@@ -49,6 +49,10 @@ _log = logging.getLogger(__name__)
 #: How often deadlines of copies are looked at.
 _SWEEP_S = 0.1
 
+#: Half of what memory there is, added to what this process uses when the kernel chooses whom to kill (proc(5), oom_score_adj). Raising it
+#: needs no rights.
+_OOM_SCORE = 500
+
 #: How often the hand-over's socket file is looked for. A worker that starts while it is missing drops its exchanges.
 _LOOK_S = 0.5
 
@@ -141,11 +145,9 @@ async def run_gateway(spec: Spec) -> None:
     gateway = Gateway(config, writer, tasks, spec.name)
     if config.candidates:
         writer.start()
-    await gateway.listen([socket.socket(fileno=fd) for fd in spec.fds])
+    await gateway.listen([socket.socket(fileno=fd) for fd in spec.fds], [socket.socket(fileno=fd) for fd in spec.mirrored_fds])
     tasks.start("sweep", gateway.sweep_forever())
-    # What exists now lives as long as the process: keep the collector from walking it in the middle of traffic.
-    gc.collect()
-    gc.freeze()
+    _spare_the_collector()
 
     if config.candidates:
         await writer.connected(_FIRST_LINE_S)
@@ -169,6 +171,14 @@ async def run_gateway(spec: Spec) -> None:
     await tasks.close()
 
 
+def _spare_the_collector() -> None:
+    """What exists now lives as long as the process, and next to nothing on the data path is cyclic: neither shall be walked every few
+    hundred allocations in the middle of traffic."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
+
+
 def _adopt(gateway: Gateway, writer: HandoverWriter, text: bytes, handover: str) -> str:
     """Have this worker go by another configuration. Returns what is in the way, or ""."""
     try:
@@ -190,6 +200,7 @@ def _unexpected(message: Message) -> None:
 
 async def run_shadow(spec: Spec) -> None:
     """The shadow process, until SIGTERM or until the supervisor is gone."""
+    _offer_to_oom_killer()
     config = build(spec.config)
     tasks = Tasks()
     counts = Counts()
@@ -198,11 +209,12 @@ async def run_shadow(spec: Spec) -> None:
     shadow = build_shadow(config, counts, tasks, lambda *frozen: leash.send(Reference(*frozen)), telemetry.compared)
     path = Path(spec.handover)
     server = Listening(path, lambda: listen_handover(path, shadow.receive, lambda: counts.add(STEP_FAILURES, "hand-over")))
-    await server.start()
+    await server.look()  # where there is no room for a socket's file yet, it is tried again
     tasks.start("sweep", _sweep_forever(shadow))
     tasks.start("stay reachable", _stay_reachable(server))
     embedding = await _start_embedding(config.embed)
     shadow.start(embedding)
+    _spare_the_collector()
 
     def answer(message: Message) -> None:
         match message:
@@ -226,6 +238,15 @@ async def run_shadow(spec: Spec) -> None:
     if embedding is not None:
         await embedding.close()
     await tasks.close()
+
+
+def _offer_to_oom_killer() -> None:
+    """Where memory runs out, the kernel shall take this process: it costs evidence, a gateway worker costs replies."""
+    try:
+        adjustment = Path("/proc/self/oom_score_adj")
+        adjustment.write_text(str(max(int(adjustment.read_text()), _OOM_SCORE)), encoding="ascii")
+    except (OSError, ValueError) as exc:
+        _log.debug("this process cannot offer itself to the OOM killer: %s", exc)
 
 
 async def _start_embedding(section: Embed) -> EmbeddingService | None:

@@ -32,7 +32,8 @@ _LAST_REPORT_S = 1.0
 
 
 class Spec(msgspec.Struct, frozen=True):
-    """What a child is told on standard input. ``fds`` are listening sockets it inherits, ``supervisor`` is who started it (process id)."""
+    """What a child is told on standard input. ``fds`` are listening sockets it inherits, ``mirrored_fds`` those for other mirrors'
+    copies; ``supervisor`` is who started it (process id)."""
 
     config: dict[str, Any]
     run_dir: str
@@ -41,6 +42,7 @@ class Spec(msgspec.Struct, frozen=True):
     boot: str
     supervisor: int = 0
     fds: list[int] = []
+    mirrored_fds: list[int] = []
 
 
 class Leash:
@@ -77,6 +79,8 @@ class Leash:
                         _log.warning("the line to the supervisor broke; connecting anew")
                 # The kernel closes a process's sockets a moment before its children see that it is gone.
                 await asyncio.sleep(_RECONNECT_S)
+            if not self._stop.is_set():
+                _log.warning("the supervisor is gone; ending")
         finally:
             self._stop.set()
 

@@ -233,6 +233,9 @@ class Mirror(Section):
     """Share of eligible requests, chosen by a stable hash."""
     sample_by: str = "request_id"
     """``request_id`` or ``header:NAME``: what is hashed. With a session header whole sessions are in or out together."""
+    marker_header: str | None = None
+    """Name of a header that other mirrors put on their copies: a request that carries it is forwarded and not mirrored again, as one with
+    ``x-shadowproxy-arm`` always is."""
     max_request_bytes: Annotated[int, Field(ge=0)] = 8 * 1024 * 1024
     """A longer request is forwarded but not mirrored. 8 MiB carries long contexts and a few images."""
     max_reply_bytes: Annotated[int, Field(ge=0)] = 16 * 1024 * 1024
@@ -245,6 +248,13 @@ class Mirror(Section):
     def _known(cls, value: str) -> str:
         if value != "request_id" and not re.fullmatch(r"header:[!#$%&'*+.^_`|~0-9A-Za-z-]+", value):
             raise ValueError("is not a sampling key; write request_id or header:NAME")
+        return value
+
+    @field_validator("marker_header")
+    @classmethod
+    def _token(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", value):
+            raise ValueError("is not a header name")
         return value
 
 
@@ -477,6 +487,9 @@ class Config(Section):
 
     listen: Address = "127.0.0.1:8080"
     """Where clients connect: ``host:port`` or ``unix:/path``."""
+    listen_mirrored: Address | None = None
+    """A second address for traffic that another mirror sends here: forwarded, never mirrored again. For meshes that leave no mark on their
+    copies, as Istio does from 1.28 on; point the route's ``mirror`` at this port."""
     tls: ServerTls | None = None
     primary: Primary
     control: Control | None = None
@@ -562,6 +575,8 @@ def parse(text: str) -> Config:
         mark = exc.problem_mark
         where = f"line {mark.line + 1}, column {mark.column + 1}" if mark else "the file"
         raise ConfigError((ConfigProblem(where, "", f"is not YAML ({exc.problem})", "fix the syntax there"),)) from exc
+    except yaml.YAMLError as exc:
+        raise ConfigError((ConfigProblem("the file", "", f"is not YAML ({str(exc).splitlines()[0]})", "save it as plain text"),)) from exc
     if not isinstance(tree, Mapping):
         raise ConfigError((ConfigProblem("the file", "", "is not a mapping of keys", "begin with listen:, primary: and candidates:"),))
     return build(tree)

@@ -160,26 +160,44 @@ class Listening:
         self._path = path
         self._listen = listen
         self._server: asyncio.AbstractServer | None = None
+        self._is_closed = False
+        self._told = ""
 
     async def start(self) -> None:
         """Listen. Raises :class:`OSError`."""
         self._server = await self._listen()
 
     async def look(self) -> None:
-        """Listen anew where the file, or its folder, is gone. Connections that are open stay. Called now and then; never raises."""
-        if self._server is None or self._path.exists():
+        """Listen, again where the file or its folder is gone. Connections that are open stay. Called now and then; never raises."""
+        old = self._server
+        if not self._is_wanted() or (old is not None and self._path.exists()):
             return
-        _log.warning("%s was deleted; listening anew", self._path)
+        if old is not None:
+            _log.warning("%s was deleted; listening anew", self._path)
         try:
             self._path.parent.mkdir(mode=0o700, exist_ok=True)
             if self._path.parent.stat().st_uid != os.geteuid():
                 raise PermissionError(f"{self._path.parent} belongs to somebody else")
-            old, self._server = self._server, await self._listen()
+            self._server = await self._listen()
         except OSError as exc:
-            _log.error("cannot listen on %s: %s; trying again", self._path, exc)
-        else:
+            self._tell(exc)
+            return
+        self._told = ""
+        if old is not None:
             old.close()
+        if not self._is_wanted():  # any more: it was closed meanwhile
+            self._server.close()
+
+    def _is_wanted(self) -> bool:
+        return not self._is_closed
+
+    def _tell(self, problem: OSError) -> None:
+        if str(problem) != self._told:
+            self._told = str(problem)
+            _log.error("cannot listen on %s: %s; trying again", self._path, problem.strerror or problem)
 
     def close(self) -> None:
+        """Listen no more; what is deleted from now on stays deleted."""
+        self._is_closed = True
         if self._server is not None:
             self._server.close()

@@ -48,7 +48,7 @@ _RETIRE_S = 5.0
 _LAST_WORDS_S = 1.0
 
 #: What is bound, or held open, for the life of the process.
-_FIXED = ("listen", "workers", "admin", "tls", "log")
+_FIXED = ("listen", "listen_mirrored", "workers", "admin", "tls", "log")
 
 
 @dataclass(slots=True)
@@ -91,6 +91,7 @@ class Supervisor:
         self._tasks = tasks
         self._run_dir = Path(tempfile.mkdtemp(prefix="shadowproxy-"))
         self._sockets: list[socket.socket] = []
+        self._mirrored_sockets: list[socket.socket] = []
         self._children: list[Child] = []
         self._trials: list[Child] = []
         self._listening: list[str] = []  # a boot stands here once per line: a broken one may end after its successor began
@@ -149,13 +150,18 @@ class Supervisor:
         """Bind, start every child, and return True when all of them serve; False where a stop came first. Raises :class:`StartError`."""
         self._sockets = bind(self._config.listen, self._config.workers)
         self.address = address_of(self._sockets[0])
+        if self._config.listen_mirrored is not None:
+            self._mirrored_sockets = bind(self._config.listen_mirrored, self._config.workers)
         await self._control.start()
         if self._config.candidates:
             self._children.append(Child("shadow", "shadow", self._spec("shadow", self._config)))
         for index in range(self._config.workers):
-            fd = self._sockets[index % len(self._sockets)].fileno()
+            fds, mirrored_fds = [
+                [sockets[index % len(sockets)].fileno()] if sockets else [] for sockets in (self._sockets, self._mirrored_sockets)
+            ]
             name = f"gateway-{index}"
-            self._children.append(Child("gateway", name, {**self._spec(name, self._config), "fds": [fd]}, (fd,)))
+            spec = {**self._spec(name, self._config), "fds": fds, "mirrored_fds": mirrored_fds}
+            self._children.append(Child("gateway", name, spec, (*fds, *mirrored_fds)))
         for child in self._children:
             self._tasks.start(f"keep {child.name}", self._keep_running(child))
         self._tasks.start("judge", self._judge_forever())
@@ -292,7 +298,7 @@ class Supervisor:
             self._tasks.start("drain", self._drain())
 
     async def _drain(self) -> None:
-        for sock in self._sockets:
+        for sock in (*self._sockets, *self._mirrored_sockets):
             sock.close()  # or the kernel would go on to accept clients whom no worker will ever serve
         await self._end([child for child in self._children if child.role == "gateway"], self._config.limits.drain_s + 2)
         await self._end([child for child in self._children if child.role == "shadow"], 5)
@@ -304,10 +310,11 @@ class Supervisor:
         self._is_stopping = True
         await self._end([*self._children, *self._trials], 2)
         self._control.close()
-        for sock in self._sockets:
+        for sock in (*self._sockets, *self._mirrored_sockets):
             sock.close()
-        if self._config.listen.startswith("unix:") and self._sockets:
-            Path(self._config.listen[5:]).unlink(missing_ok=True)
+        for address, sockets in ((self._config.listen, self._sockets), (self._config.listen_mirrored or "", self._mirrored_sockets)):
+            if address.startswith("unix:") and sockets:
+                Path(address[5:]).unlink(missing_ok=True)
         shutil.rmtree(self._run_dir, ignore_errors=True)
 
     async def _end(self, children: list[Child], within_s: float) -> None:

@@ -164,7 +164,7 @@ def _listed_commands(text: str) -> list[str]:
 REASON_FUNCTIONS = {
     "gateway/tee.py": {"refusal"},
     "mirror/admission.py": {"refusal_of"},
-    "handover/socket.py": {"offer"},
+    "handover/socket.py": {"refusal"},
     "shadow.py": {"_admit"},
     "gateway/gateway.py": set(),
 }

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, cast
 
@@ -120,19 +121,26 @@ class Gateway:
 
     # --- life cycle -------------------------------------------------------------------------------------------------
 
-    async def listen(self, sockets: list[socket.socket]) -> None:
-        """Accept clients on already bound sockets."""
+    async def listen(self, sockets: list[socket.socket], mirrored: list[socket.socket] | None = None) -> None:
+        """Accept clients on already bound sockets; what comes in over ``mirrored`` is another mirror's copy."""
+        await self._listen(sockets, self._client)
+        await self._listen(mirrored or [], self._mirrored_client)
+
+    async def _listen(self, sockets: list[socket.socket], client: Callable[[], asyncio.Protocol]) -> None:
         loop = asyncio.get_running_loop()
         tls = self._certificate.context if self._certificate else None
         for sock in sockets:
             if sock.family == socket.AF_UNIX:
-                server: asyncio.AbstractServer = await loop.create_unix_server(self._client, sock=sock, backlog=4096, ssl=tls)
+                server: asyncio.AbstractServer = await loop.create_unix_server(client, sock=sock, backlog=4096, ssl=tls)
             else:
-                server = await loop.create_server(self._client, sock=sock, backlog=4096, ssl=tls)
+                server = await loop.create_server(client, sock=sock, backlog=4096, ssl=tls)
             self._servers.append(server)
 
     def _client(self) -> asyncio.Protocol:
         return cast("asyncio.Protocol", ClientConnection(self))
+
+    def _mirrored_client(self) -> asyncio.Protocol:
+        return cast("asyncio.Protocol", ClientConnection(self, sends_copies=True))
 
     async def sweep_forever(self) -> None:
         while True:

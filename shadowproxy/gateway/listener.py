@@ -34,11 +34,12 @@ _LARGEST_READ = 256 * 1024
 class Incoming:
     """A request as the parser fills it."""
 
-    __slots__ = ("body", "forward", "head", "is_complete", "is_new_body")
+    __slots__ = ("body", "chunked_bytes", "forward", "head", "is_complete", "is_new_body")
 
     def __init__(self, head: RequestHead) -> None:
         self.head = head
         self.body: list[bytes] = []
+        self.chunked_bytes = 0
         self.is_complete = False
         self.forward: Forward | None = None
         self.is_new_body = False
@@ -61,6 +62,7 @@ class ClientConnection:
         "_is_resumed_head",
         "_lingers_until",
         "_parser",
+        "_sends_copies",
         "_target",
         "_transport",
         "_waiting",
@@ -69,8 +71,10 @@ class ClientConnection:
         "since",
     )
 
-    def __init__(self, gateway: Gateway) -> None:
+    def __init__(self, gateway: Gateway, sends_copies: bool = False) -> None:
+        """``sends_copies``: whatever comes over this connection is another mirror's copy."""
         self.gateway = gateway
+        self._sends_copies = sends_copies
         self._parser = httptools.HttpRequestParser(self)
         self._transport: asyncio.Transport | None = None
         self._headers: list[tuple[bytes, bytes]] = []
@@ -187,7 +191,26 @@ class ClientConnection:
             data = b"".join(body) if body else b""
         incoming.body = []
         self.gateway.bytes_in += len(data)
+        if incoming.head.is_chunked:
+            incoming.chunked_bytes += len(data)
+            limit = self.gateway.limits.max_body_bytes
+            if limit is not None and incoming.chunked_bytes > limit:
+                self._refuse_body(forward, limit)
+                return
         forward.request_read(data, incoming.is_complete)
+
+    def _refuse_body(self, forward: Forward, limit: int) -> None:
+        """A body of unknown length grew past the bound. The primary has seen a part of it: that call is cut off."""
+        is_untouched = forward.reply is ReplyState.NONE
+        self.gateway.bad_requests["body_bytes"] = self.gateway.bad_requests.get("body_bytes", 0) + 1
+        forward.abandon()
+        self._current = None
+        self._waiting.clear()
+        if is_untouched:
+            self.send(error_bytes(413, "body_too_large", f"the request body is longer than {limit} bytes", close=True))
+            self._linger()
+        else:
+            self.cut_off()
 
     def _next(self) -> None:
         incoming = self._waiting.popleft()
@@ -203,7 +226,8 @@ class ClientConnection:
         incoming.forward = forward
         if incoming.body or incoming.is_complete:
             self._flush(incoming, forward)
-        forward.start()
+        if self._current is incoming:  # else its body was refused
+            forward.start()
 
     def eof_received(self) -> bool:
         """The client sent its FIN. Whether it still reads cannot be seen; an interim reply finds out: who is gone answers with a reset
@@ -395,6 +419,7 @@ class ClientConnection:
         self._in_head = False
         self._head_bytes = 0
         head = RequestHead(self._parser.get_method(), self._target, self._headers, version, self._parser.should_keep_alive())
+        head.is_copy = head.is_copy or self._sends_copies
         self._waiting.append(Incoming(head))
 
     def on_body(self, piece: bytes) -> None:

@@ -41,6 +41,7 @@ class Mirroring:
         mirror = config.mirror
         self._fraction = mirror.percent / 100
         self._sample_header = mirror.sample_by.partition(":")[2].lower().encode()
+        self._marker_header = (mirror.marker_header or "").lower().encode()
         self._compared_fraction = config.compare.percent / 100
         self._has_arms = bool(config.candidates)
         self._kill_switch = mirror.kill_switch_file
@@ -75,7 +76,7 @@ class Mirroring:
             return "method", b""
         if route == OTHER:
             return "not_inference", b""  # files, batches, fine-tuning: asking twice would do it twice
-        if head.is_copy:
+        if head.is_copy or (self._marker_header and _value_of(head, self._marker_header) is not None):
             return "already_mirrored", b""
         if head.is_retry:
             return "retry_attempt", b""
@@ -97,11 +98,16 @@ class Mirroring:
         Envoy rewrites the 15th character of its UUIDs with the trace decision at every hop; without the mask the same request would be
         sampled differently by two proxies in a row.
         """
-        if self._sample_header:
-            for name, value in head.headers:
-                if len(name) == len(self._sample_header) and name.lower() == self._sample_header and value:
-                    return value
-        return request_id[:14] + request_id[15:]
+        own = _value_of(head, self._sample_header) if self._sample_header else None
+        return own or request_id[:14] + request_id[15:]
+
+
+def _value_of(head: RequestHead, wanted: bytes) -> bytes | None:
+    """The first value of a header that only the configuration names (lower-case)."""
+    for name, value in head.headers:
+        if len(name) == len(wanted) and name.lower() == wanted:
+            return value
+    return None
 
 
 class Tee:

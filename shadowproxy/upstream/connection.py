@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 _FRESH_S = 0.01
 
 
+#: What the loop reads at once.
+_LARGEST_READ = 256 * 1024
+
+
 class Framing(IntEnum):
     """How a reply's body ends."""
 
@@ -100,6 +104,7 @@ class Connection:
     States: idle in the pool → first byte awaited → reply → idle again, or closed."""
 
     __slots__ = (
+        "_barren_bytes",
         "_framing",
         "_head",
         "_head_bytes",
@@ -153,6 +158,7 @@ class Connection:
         self._must_close = False
         self._keeps_alive = False
         self._head_bytes = 0
+        self._barren_bytes = 0
 
     def is_stale(self, now: float) -> bool:
         """True where the upstream has closed this idle connection, or sent something nobody asked for, and the loop has not told us yet.
@@ -226,6 +232,8 @@ class Connection:
         self.since = now
         if self._framing is None:
             self._head_bytes += len(data)
+        else:
+            self._barren_bytes += len(data)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -239,6 +247,9 @@ class Connection:
         if self._framing is None:
             if self._head_bytes > self._pool.max_header_bytes:
                 self.fail(Outcome.PROTOCOL_ERROR, f"sent a reply head of more than {self._pool.max_header_bytes} bytes")
+            return
+        if self._barren_bytes > self._pool.max_header_bytes + _LARGEST_READ and not self._is_done:
+            self.fail(Outcome.PROTOCOL_ERROR, "sends trailers or chunk extensions that do not end")
             return
         self.phase = _REPLY
         self._deliver(receiver, now)
@@ -364,6 +375,7 @@ class Connection:
             self._must_close = True  # a body where there can be none
         else:
             self._pieces.append(piece)
+            self._barren_bytes = 0
 
     def on_message_complete(self) -> None:
         if self._status < 200:

@@ -47,6 +47,15 @@ async def test_refusal_is_counted_and_the_request_forwarded(request_bytes: bytes
         assert b.handover.frames == []
 
 
+async def test_marker_header_of_another_mirror_is_configurable() -> None:
+    async with Upstream() as upstream, bench(upstream.url, mirror={"marker_header": "X-Mirrored-By"}) as b:
+        client = await b.client()
+        await client.ask(post(b"{}", b"x-mirrored-by: mesh"))
+        await client.ask(post(b"{}"))
+        assert b.gateway._not_mirrored == {"already_mirrored": 1}
+        assert len(b.handover.frames) == 1
+
+
 async def test_what_is_not_compared_is_handed_over_without_its_reply() -> None:
     reply = b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nYES!"
     async with Upstream(reply) as upstream, bench(upstream.url, compare={"percent": 0}) as b:

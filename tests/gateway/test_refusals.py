@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import struct
 
@@ -121,6 +122,38 @@ async def test_one_connection_too_many_gets_503() -> None:
         await until(lambda: not b.gateway._clients)
         third = await b.client()
         assert (await third.ask(post(b"x"))).endswith(b"ok")
+
+
+async def test_chunked_body_past_the_bound_gets_413_and_the_primary_call_is_cut_off() -> None:
+    async with Upstream() as upstream, bench(upstream.url, limits={"max_body_bytes": 10}) as b:
+        for rest in (b"ffff\r\n" + b"x" * 500, b"3\r\nabc\r\n" * 4 + b"0\r\n\r\n"):
+            client = await b.client()
+            client.send(b"POST /v1/chat/completions HTTP/1.1\r\nhost: t\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n")
+            await asyncio.sleep(0.02)
+            client.send(rest)
+            assert (await client.rest()).startswith(b"HTTP/1.1 413")
+        await until(lambda: not b.gateway._clients and not b.gateway.pool._busy)
+        assert b.gateway.bad_requests == {"body_bytes": 2}
+        assert upstream.requests == [], "no whole request arrived there"
+        within = await b.client()
+        assert (await within.ask(b"POST / HTTP/1.1\r\nhost: t\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n")).endswith(b"ok")
+
+
+async def test_trailers_of_a_reply_that_do_not_end_are_cut_off() -> None:
+    async def play(_up: Upstream, _reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nx: ")
+        with contextlib.suppress(ConnectionError):
+            for _ in range(100):
+                writer.write(b"y" * 50_000)
+                await writer.drain()
+                await asyncio.sleep(0.002)
+        writer.close()
+
+    async with Upstream(play=play) as upstream, bench(upstream.url) as b:
+        client = await b.client()
+        client.send(post(b"x"))
+        await client.rest()
+        assert b.gateway._failures == {"protocol_error": 1}
 
 
 async def test_request_that_stops_arriving_gets_408() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import tempfile
 from pathlib import Path
 
 from shadowproxy.testing.echo import EchoServer
@@ -60,3 +61,24 @@ async def test_chain_over_unix_sockets_samples_stably_and_does_not_multiply() ->
             assert primary.requests == REQUESTS + predicted
             assert candidate.requests == REQUESTS
             assert not any(Path(address[5:]).exists() for address in (listen, admin, middle))
+
+
+async def test_port_for_other_mirrors_copies_forwards_and_mirrors_nothing() -> None:
+    async with EchoServer(lifetime_s=600) as primary, EchoServer(lifetime_s=600) as candidate:
+        tree = {
+            "primary": {"url": primary.url},
+            "candidates": [{"name": "v2", "url": candidate.url}],
+            "embed": {"backend": "none"},
+            "routes": [ECHO_ROUTE],
+            "workers": 2,
+        }
+        with tempfile.TemporaryDirectory() as folder:
+            address = f"unix:{folder}/mirrored"
+            async with serving({**tree, "listen_mirrored": address}) as serve:
+                asked = request("POST", b'{"messages":[]}')
+                async with Caller(address) as mesh, Caller(serve.url) as client:
+                    assert (await mesh.ask(asked)).seen == (await client.ask(asked)).seen
+                await serve.wait_for("shadowproxy_pairs_resolved_total", 1)
+                scrape = await serve.wait_for("shadowproxy_not_mirrored_total", 1)  # from another worker, perhaps
+                assert scrape.by("reason", "shadowproxy_not_mirrored_total") == {"already_mirrored": 1}
+            assert not Path(folder, "mirrored").exists()
