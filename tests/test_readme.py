@@ -95,7 +95,7 @@ def test_every_block_has_a_language_that_is_tested_or_is_a_picture() -> None:
         ("test", "$(BIN)/lint-imports"),
         ("lint", "$(BIN)/ruff format ."),
         ("size", "sh scripts/installed-size.sh"),
-        ("bench", "$(BIN)/python loadtest/run.py"),
+        ("bench", "$(VENV)-bench/bin/python loadtest/run.py"),
     ],
 )
 def test_make_targets_call_what_they_are_said_to(target: str, calls: str) -> None:
