@@ -86,6 +86,7 @@ REFUSED = {
     ),
     "primary: [": "line 1, column 11: is not YAML (",
     "primary: {url: 'http://a:1'}\nworkers: 1\nworkers: 2": "line 3, column 1: is not YAML (the key 'workers' stands here twice)",
+    "primary: [\x00": "the file: is not YAML (unacceptable character #x0000: special characters are not allowed); save it as plain text",
     "- a\n- b": "the file: is not a mapping of keys; begin with listen:, primary: and candidates:",
 }
 

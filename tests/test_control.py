@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from shadowproxy import control
-from shadowproxy.control import Channel, Hello, Message, PairsReply, PairsRequest, Ready, Reference, Report
+from shadowproxy.control import Channel, Hello, Listening, Message, PairsReply, PairsRequest, Ready, Reference, Report
 
 MESSAGES: tuple[Message, ...] = (
     Hello("shadow", "shadow", "shadow/1", 42),
@@ -102,3 +102,41 @@ async def test_socket_file_of_a_killed_predecessor_is_replaced(path: Path) -> No
     assert await asyncio.wait_for(channel.receive(), 5) == Ready()
     await channel.close()
     server.close()
+
+
+async def test_deleted_socket_file_is_made_anew_and_open_lines_stay(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async def serve(channel: Channel) -> None:
+        while (message := await channel.receive()) is not None:
+            channel.send(message)
+
+    listening = Listening(path, lambda: control.listen(path, serve))
+    await listening.start()
+    before = await control.connect(path)
+    path.unlink()
+    path.parent.rmdir()
+    await listening.look()
+    assert "was deleted; listening anew" in caplog.text
+    after = await control.connect(path)
+    for channel in (before, after):
+        channel.send(Ready())
+        assert await asyncio.wait_for(channel.receive(), 5) == Ready()
+        await channel.close()
+    listening.close()
+    path.unlink()
+    await listening.look()
+    assert not path.exists(), "closed for good"
+
+
+async def test_socket_that_cannot_be_made_is_tried_again_and_told_once(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async def serve(_: Channel) -> None:
+        pass
+
+    path.mkdir()  # in the way
+    listening = Listening(path, lambda: control.listen(path, serve))
+    await listening.look()
+    await listening.look()
+    assert caplog.text.count("cannot listen on") == 1
+    path.rmdir()
+    await listening.look()
+    await (await control.connect(path)).close()
+    listening.close()

@@ -130,7 +130,9 @@ class Fault:
     candidate: str = ""
     """Whose rollout the counter belongs to."""
     story: bool = False
-    """True where a traceback in the log is the point."""
+    """True where a traceback in the log, or a counted failure of a step, is the point."""
+    needs: tuple[str, ...] = ()
+    """What the machine must have: names of programs, or ``root``."""
 
     def __repr__(self) -> str:
         return f"<Fault {self.name}>"

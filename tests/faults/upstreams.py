@@ -6,9 +6,10 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 
 from shadowproxy.testing.echo import EchoServer, echo
-from shadowproxy.testing.faults import Fault, FaultyServer, Victim
+from shadowproxy.testing.faults import BEFORE_THE_BODY, Fault, Victim, play
 from shadowproxy.testing.raw import RawRequest, read_body, read_head
 
 Play = Callable[[Victim], Awaitable[None]]
@@ -26,15 +27,15 @@ class Trick:
 def sending(data: bytes) -> Trick:
     """These bytes, then the end of the connection."""
 
-    async def play(victim: Victim) -> None:
+    async def send(victim: Victim) -> None:
         await victim.send(data)
 
-    return Trick(play)
+    return Trick(send)
 
 
 def named(fault: Fault) -> Trick:
     """One of the shipped faults."""
-    return Trick(lambda victim: FaultyServer.play(fault, victim), before_body=fault in FaultyServer.BEFORE_THE_BODY)
+    return Trick(partial(play, fault), before_body=fault in BEFORE_THE_BODY)
 
 
 class Upstream(EchoServer):
@@ -43,8 +44,9 @@ class Upstream(EchoServer):
     def __init__(self) -> None:
         super().__init__(lifetime_s=600)
         self._trick: Trick | None = None
-        self._refused_port = 0
         self.played = 0
+        self.cancelled = asyncio.Event()
+        """Set when a connection ends in the middle of a trick."""
 
     @contextlib.contextmanager
     def broken(self, trick: Trick | Fault) -> Iterator[None]:
@@ -60,13 +62,17 @@ class Upstream(EchoServer):
         """Refuse connections for the time of the block; those that are open are closed first."""
         assert self._server is not None
         self._server.close()
-        for writer in tuple(self._writers):
-            writer.close()
+        self.close_connections()
         await self._server.wait_closed()
         try:
             yield
         finally:
             self._server = await asyncio.start_server(self._accept, "127.0.0.1", self.port, limit=1024 * 1024)
+
+    def close_connections(self) -> None:
+        """Close all that are open, as a server that restarts does."""
+        for writer in tuple(self._writers):
+            writer.close()
 
     async def talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         is_stale = False
@@ -75,7 +81,7 @@ class Upstream(EchoServer):
                 return
             trick = self._trick_for(head)
             if trick is None or not trick.before_body:
-                head = replace(head, body=await read_body(reader, head))  # noqa: PLW2901 - the same request, read on
+                head = replace(head, body=await read_body(reader, head))
             self.requests += 1
             self.received.append(head)
             if trick is None:
@@ -83,7 +89,13 @@ class Upstream(EchoServer):
                     return
                 continue
             self.played += 1
-            await trick.play(Victim(reader, writer, endless_bytes=64 * 1024 * 1024, drip_interval_s=0.002))
+            try:
+                await trick.play(Victim(reader, writer, endless_bytes=64 * 1024 * 1024, drip_interval_s=0.002))
+            except ConnectionError:
+                self.cancelled.set()
+                raise
+            if reader.at_eof() or reader.exception() is not None:
+                self.cancelled.set()
             if trick is not STALE:
                 return
             is_stale = True
