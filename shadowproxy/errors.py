@@ -49,11 +49,13 @@ class ProtocolError(ShadowproxyError):
 
 
 class ClientProtocolError(ProtocolError):
-    """The client sent it: answered with 400 (or ``status``) and the connection is closed."""
+    """The client sent it: answered with 400 (or ``status``) and the connection is closed. Counted under ``reason``."""
 
-    def __init__(self, message: str, status: int = 400) -> None:
+    def __init__(self, message: str, status: int = 400, *, code: str = "bad_request", reason: str = "protocol") -> None:
         super().__init__(message)
         self.status = status
+        self.code = code
+        self.reason = reason
 
 
 class UpstreamProtocolError(ProtocolError):

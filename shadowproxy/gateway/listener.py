@@ -119,12 +119,12 @@ class ClientConnection:
         try:
             self._feed(data)
         except ClientProtocolError as exc:
-            self._refuse(exc.status, "bad_request", str(exc), "protocol")
+            self._refuse(exc.status, exc.code, str(exc), exc.reason)
             return
         except httptools.HttpParserError as exc:
             cause = exc.__context__
             if isinstance(cause, ClientProtocolError):
-                self._refuse(cause.status, "bad_request", str(cause), "protocol")
+                self._refuse(cause.status, cause.code, str(cause), cause.reason)
             else:
                 self._refuse(400, "bad_request", f"the request is not valid HTTP/1.1: {str(exc).lower()}", "protocol")
             return
@@ -415,7 +415,9 @@ class ClientConnection:
             and self._head_bytes > self.gateway.limits.max_header_bytes
             and sum(len(name) + len(value) + 4 for name, value in self._headers) + len(self._target) > self.gateway.limits.max_header_bytes
         ):
-            raise ClientProtocolError(f"request line and headers are longer than {self.gateway.limits.max_header_bytes} bytes", 431)
+            limit = self.gateway.limits.max_header_bytes
+            message = f"request line and headers are longer than {limit} bytes"
+            raise ClientProtocolError(message, 431, code="headers_too_large", reason="header_bytes")
         self._in_head = False
         self._head_bytes = 0
         head = RequestHead(self._parser.get_method(), self._target, self._headers, version, self._parser.should_keep_alive())

@@ -160,8 +160,8 @@ class HandoverReader(asyncio.Protocol):
         try:
             for frame in self._codec.feed(data):
                 self._receive(frame)
-        except FrameError as exc:
-            _log.error("hand-over connection dropped: %s", exc)
+        except (FrameError, MemoryError) as exc:
+            _log.error("hand-over connection dropped: %s", str(exc) or "out of memory")
             self._on_broken()
             if self._transport is not None:
                 self._transport.close()

@@ -100,7 +100,10 @@ async def test_headers_over_the_limit_get_431() -> None:
         ):
             client = await b.client()
             client.send(request)
-            assert (await client.rest()).startswith(b"HTTP/1.1 431")
+            answer = await client.rest()
+            assert answer.startswith(b"HTTP/1.1 431")
+            assert b"headers_too_large" in answer
+        assert b.gateway.bad_requests == {"header_bytes": 3}
         client = await b.client()
         assert (await client.ask(b"GET / HTTP/1.1\r\nhost: t\r\nx: " + b"y" * 4000 + b"\r\n\r\n")).endswith(b"ok")
 

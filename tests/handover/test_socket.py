@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from shadowproxy.handover.frames import ExchangeFrame
-from shadowproxy.handover.socket import HandoverWriter, listen
+from shadowproxy.handover.frames import ExchangeFrame, FrameCodec
+from shadowproxy.handover.socket import HandoverReader, HandoverWriter, listen
 from shadowproxy.tasks import Tasks
 from tests.gateway.wires import until
 from tests.handover.test_frames import frame
@@ -165,3 +165,21 @@ async def test_close_writes_out_what_was_offered(path: Path) -> None:
     await until(lambda: reader.frames == [frame(1)])
     await tasks.close()
     reader.close()
+
+
+def test_reader_out_of_memory_drops_the_line_and_counts_it() -> None:
+    def receive(_: ExchangeFrame) -> None:
+        raise MemoryError
+
+    class Line(asyncio.Transport):
+        is_closed = False
+
+        def close(self) -> None:
+            self.is_closed = True
+
+    broken: list[int] = []
+    reader, line = HandoverReader(receive, lambda: broken.append(1)), Line()
+    reader.connection_made(line)
+    reader.data_received(FrameCodec().encode(frame()))
+    assert broken == [1]
+    assert line.is_closed
