@@ -14,6 +14,7 @@ import pytest
 from shadowproxy.config import ServerTls
 from shadowproxy.errors import StartError
 from shadowproxy.gateway.tls import Certificate
+from tests.faults.certificates import certificate as expired_certificate
 from tests.gateway.wires import Client, Upstream, bench, post, until
 
 pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not here")
@@ -109,6 +110,15 @@ def test_broken_renewal_keeps_the_old_certificate(tmp_path: Path, caplog: pytest
     assert "the old one stays" in caplog.text
     served.look()
     assert caplog.text.count("the old one stays") == 1, "told once a change"
+
+
+def test_expired_renewal_keeps_the_old_certificate(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    section = server_section(tmp_path)
+    served = Certificate(ServerTls.model_validate(section))
+    for path, file in zip(expired_certificate(tmp_path, "expired", is_expired=True), ("cert_file", "key_file"), strict=True):
+        shutil.copy(path, section[file])
+    served.look()
+    assert "the old one stays: tls: certificate has expired" in caplog.text
 
 
 def test_missing_certificate_fails_the_start(tmp_path: Path) -> None:
