@@ -625,7 +625,9 @@ def _problems(exc: ValidationError) -> Iterator[ConfigProblem]:
             yield _unknown(error["loc"], key, value)
         elif kind == "value_error":
             problem, _, remedy = str(context["error"]).partition("; ")
-            yield ConfigProblem(key or "the file", value if len(value) <= 80 else "", problem, remedy)
+            # A mapping may hold a header with a secret, a URL a password: these are named and not shown.
+            is_showable = len(value) <= 80 and "@" not in value and not isinstance(error["input"], Mapping)
+            yield ConfigProblem(key or "the file", value if is_showable else "", problem, remedy)
         elif any(name in context for name in _BOUNDS):
             model, name = _section_at(error["loc"][:-1]), str(error["loc"][-1])
             yield ConfigProblem(key, value, f"is not {_range_of(model, name, context)}", "choose a value that is")

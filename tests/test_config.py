@@ -188,3 +188,17 @@ def test_every_metric_says_what_it_counts() -> None:
     assert len(counts.METRICS) > 20
     assert [metric.name for metric in counts.METRICS if not metric.help.endswith(".")] == []
     assert len({metric.name for metric in counts.METRICS}) == len(counts.METRICS)
+
+
+def test_refused_value_that_may_hold_a_secret_is_named_and_not_shown() -> None:
+    url = {"primary": {"url": "http://me:hunter2@model:80"}}
+    headers = {
+        "primary": {"url": "http://a:1"},
+        "candidates": [{"name": "v", "url": "http://b:1", "headers": {"set": {"bad name": "hunter2"}}}],
+    }
+    for tree, key in ((url, "primary.url"), (headers, "candidates[0].headers.set")):
+        with pytest.raises(ConfigError) as caught:
+            build(tree)
+        told = "\n".join(str(problem) for problem in caught.value.problems)
+        assert key in told
+        assert "hunter2" not in told
