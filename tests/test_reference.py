@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import ast
-import importlib.util
 import re
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -20,6 +18,7 @@ from shadowproxy.config import Config, Section
 from shadowproxy.counts import METRICS, NOT_MIRRORED_REASONS
 from shadowproxy.exchange import Outcome
 from shadowproxy.verdict.reasons import REASONS
+from tests.scripts import script as load
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "shadowproxy"
@@ -27,13 +26,7 @@ PACKAGE = ROOT / "shadowproxy"
 
 @pytest.fixture(scope="module")
 def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("reference_script", ROOT / "scripts" / "reference.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
+    return load("reference")
 
 
 @pytest.fixture(scope="module")

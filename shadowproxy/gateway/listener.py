@@ -17,6 +17,7 @@ import httptools
 from shadowproxy.errors import ClientProtocolError
 from shadowproxy.gateway.forward import Forward, ReplyState
 from shadowproxy.gateway.heads import CONTINUE, RequestHead, error_bytes
+from shadowproxy.upstream.connection import LARGEST_READ
 
 if TYPE_CHECKING:
     from shadowproxy.gateway.gateway import Gateway
@@ -26,9 +27,6 @@ _LINGER_S = 2.0
 
 #: No configured bound on heads is lower, so what is shorter need not be compared with it.
 _SMALL_HEAD_BYTES = 1024
-
-#: What the loop reads at once.
-_LARGEST_READ = 256 * 1024
 
 
 class Incoming:
@@ -138,7 +136,7 @@ class ClientConnection:
         if self._in_head and self._head_bytes > limit:
             self._refuse(431, "headers_too_large", f"request line and headers are longer than {limit} bytes", "header_bytes")
             return True
-        if self._barren_bytes > limit + _LARGEST_READ:
+        if self._barren_bytes > limit + LARGEST_READ:
             self._refuse(431, "headers_too_large", "trailers or chunk extensions are too long", "header_bytes")
             return True
         return False

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import select
 import time
+from abc import ABC, abstractmethod
 from enum import IntEnum
 from typing import TYPE_CHECKING, Final, cast
 
@@ -29,7 +30,7 @@ _FRESH_S = 0.01
 
 
 #: What the loop reads at once.
-_LARGEST_READ = 256 * 1024
+LARGEST_READ: Final = 256 * 1024
 
 
 class Framing(IntEnum):
@@ -74,27 +75,27 @@ class ReplyHead:
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
-class Receiver:
+class Receiver(ABC):
     """Who waits for a reply. Called from the connection's read callback: nothing here may block."""
 
     __slots__ = ()
 
+    @abstractmethod
     def connected(self, connection: Connection) -> None:
         """A connection is there: send the request now."""
-        raise NotImplementedError
 
+    @abstractmethod
     def reply_read(self, at: float, head: ReplyHead | None, body: bytes, is_done: bool) -> None:
         """One read brought this: the head (once, first), body bytes without transfer coding, the end."""
-        raise NotImplementedError
 
+    @abstractmethod
     def reply_failed(self, outcome: Outcome, message: str) -> None:
         """There will be no (more of a) reply. The connection is gone."""
-        raise NotImplementedError
 
-    def upstream_full(self) -> None:
-        """The send buffer is full: offer no more of the request body. Nothing to do for who writes a request at once."""
+    def upstream_full(self) -> None:  # noqa: B027 - optional: for who does not write a request at once
+        """The send buffer is full: offer no more of the request body."""
 
-    def upstream_drained(self) -> None:
+    def upstream_drained(self) -> None:  # noqa: B027 - as above
         """The send buffer has room again."""
 
 
@@ -248,7 +249,7 @@ class Connection:
             if self._head_bytes > self._pool.max_header_bytes:
                 self.fail(Outcome.PROTOCOL_ERROR, f"sent a reply head of more than {self._pool.max_header_bytes} bytes")
             return
-        if self._barren_bytes > self._pool.max_header_bytes + _LARGEST_READ and not self._is_done:
+        if self._barren_bytes > self._pool.max_header_bytes + LARGEST_READ and not self._is_done:
             self.fail(Outcome.PROTOCOL_ERROR, "sends trailers or chunk extensions that do not end")
             return
         self.phase = _REPLY

@@ -86,7 +86,7 @@ def test_tokenizer_without_offsets_fails_at_start(monkeypatch: pytest.MonkeyPatc
     class Slow(WordModel):
         def tokenizer(self, text: str, **options: Any) -> dict[str, Any]:
             if options.get("return_offsets_mapping"):
-                raise NotImplementedError("needs a fast tokenizer")
+                raise ValueError("needs a fast tokenizer")
             return super().tokenizer(text, **options)
 
     monkeypatch.setitem(sys.modules, "sentence_transformers", SimpleNamespace(SentenceTransformer=lambda name: Slow()))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 from types import ModuleType
 
@@ -12,18 +11,14 @@ from shadowproxy.counts import METRICS
 from tests.faults.fault import Counted
 from tests.faults.scenes import SCENES
 from tests.faults.table import FAULTS
+from tests.scripts import script as load
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
 def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("faults_script", ROOT / "scripts" / "faults.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load("faults")
 
 
 def test_document_is_what_the_table_says(script: ModuleType) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from shadowproxy.testing.echo import EchoServer
 from tests.serve.serving import serving
-from tests.serve.wire import ECHO_ROUTE, Caller, request
+from tests.serve.wire import ECHO_ROUTE, Caller, echo_tree, request
 
 REQUESTS = 200
 PERCENT = 50
@@ -65,13 +65,7 @@ async def test_chain_over_unix_sockets_samples_stably_and_does_not_multiply() ->
 
 async def test_port_for_other_mirrors_copies_forwards_and_mirrors_nothing() -> None:
     async with EchoServer(lifetime_s=600) as primary, EchoServer(lifetime_s=600) as candidate:
-        tree = {
-            "primary": {"url": primary.url},
-            "candidates": [{"name": "v2", "url": candidate.url}],
-            "embed": {"backend": "none"},
-            "routes": [ECHO_ROUTE],
-            "workers": 2,
-        }
+        tree = echo_tree(primary.url, candidate.url, workers=2)
         with tempfile.TemporaryDirectory() as folder:
             address = f"unix:{folder}/mirrored"
             async with serving({**tree, "listen_mirrored": address}) as serve:

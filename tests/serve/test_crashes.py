@@ -16,7 +16,7 @@ import pytest_asyncio
 
 from shadowproxy.testing.echo import EchoServer
 from tests.serve.serving import Scrape, Serving, eventually, serving
-from tests.serve.wire import ECHO_ROUTE, Caller, Reply, ask, request
+from tests.serve.wire import Caller, Reply, ask, echo_tree, request
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -37,14 +37,7 @@ async def bench() -> AsyncIterator[Bench]:
     async with contextlib.AsyncExitStack() as stack:
         primary = await stack.enter_async_context(EchoServer(lifetime_s=600))
         candidate = await stack.enter_async_context(EchoServer(lifetime_s=600))
-        tree = {
-            "primary": {"url": primary.url},
-            "candidates": [{"name": "v2", "url": candidate.url}],
-            "embed": {"backend": "none"},
-            "routes": [ECHO_ROUTE],
-            "handover": {"buffer_bytes": BUFFER_BYTES},
-            "verdict": {"interval_s": 0.1},
-        }
+        tree = echo_tree(primary.url, candidate.url, handover={"buffer_bytes": BUFFER_BYTES}, verdict={"interval_s": 0.1})
         yield Bench(await stack.enter_async_context(serving(tree)), primary, candidate)
 
 
@@ -167,12 +160,7 @@ async def test_killed_gateway_worker_is_replaced_and_its_counts_stay(bench: Benc
 
 async def test_orphans_end_by_themselves_when_the_supervisor_is_killed() -> None:
     async with EchoServer(lifetime_s=600) as upstream:
-        tree = {
-            "primary": {"url": upstream.url},
-            "candidates": [{"name": "v2", "url": upstream.url}],
-            "embed": {"backend": "none"},
-            "routes": [ECHO_ROUTE],
-        }
+        tree = echo_tree(upstream.url, upstream.url)
         async with serving({**tree, "workers": 2}, stops_cleanly=False) as serve:
             assert len(serve.everyone()) == 4
             assert serve.process is not None

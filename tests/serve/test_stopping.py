@@ -10,7 +10,7 @@ import pytest
 
 from shadowproxy.testing.echo import EchoServer
 from tests.serve.serving import Serving, eventually, serving
-from tests.serve.wire import ECHO_ROUTE, Caller, ask, chunks, request
+from tests.serve.wire import ECHO_ROUTE, Caller, ask, chunks, echo_tree, request
 
 EVENTS = 12
 INTERVAL_MS = 200
@@ -18,12 +18,7 @@ INTERVAL_MS = 200
 
 async def test_open_stream_is_finished_after_sigterm_and_its_copy_still_sent() -> None:
     async with EchoServer(lifetime_s=600) as primary, EchoServer(lifetime_s=600) as candidate:
-        tree = {
-            "primary": {"url": primary.url},
-            "candidates": [{"name": "v2", "url": candidate.url}],
-            "embed": {"backend": "none"},
-            "routes": [ECHO_ROUTE],
-        }
+        tree = echo_tree(primary.url, candidate.url)
         async with serving(tree) as serve, Caller(serve.url) as idle, Caller(serve.url) as streaming:
             assert (await idle.ask(request("POST", b"{}"))).status == 200
             await serve.wait_for("shadowproxy_pairs_resolved_total", 1)

@@ -15,7 +15,7 @@ import pytest_asyncio
 
 from shadowproxy.testing.echo import EchoServer
 from tests.serve.serving import Serving, serving
-from tests.serve.wire import ECHO_PATH, ECHO_ROUTE, Caller, ask, request
+from tests.serve.wire import ECHO_PATH, ECHO_ROUTE, Caller, ask, echo_tree, request
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -35,13 +35,7 @@ async def bench() -> AsyncIterator[Bench]:
     async with contextlib.AsyncExitStack() as stack:
         primary = await stack.enter_async_context(EchoServer(lifetime_s=600))
         candidate = await stack.enter_async_context(EchoServer(lifetime_s=600))
-        tree = {
-            "primary": {"url": primary.url},
-            "candidates": [{"name": "v2", "url": candidate.url}],
-            "embed": {"backend": "none"},
-            "routes": [ECHO_ROUTE],
-            "workers": 2,
-        }
+        tree = echo_tree(primary.url, candidate.url, workers=2)
         yield Bench(await stack.enter_async_context(serving(tree)), primary, candidate)
 
 

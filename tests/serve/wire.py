@@ -35,6 +35,17 @@ ECHO_PATH = "/v1/echo"
 ECHO_ROUTE = {"name": "echo", "path": ECHO_PATH}
 
 
+def echo_tree(primary: str, candidate: str, **more: object) -> dict[str, object]:
+    """A configuration with echo servers as primary and candidate ``v2``, compared without vectors."""
+    return {
+        "primary": {"url": primary},
+        "candidates": [{"name": "v2", "url": candidate}],
+        "embed": {"backend": "none"},
+        "routes": [ECHO_ROUTE],
+        **more,
+    }
+
+
 def request(method: str, body: bytes = b"", *lines: str, target: str = ECHO_PATH, chunked: bool = False) -> bytes:
     head = [f"{method} {target} HTTP/1.1", "Host: test", *lines]
     if chunked:
