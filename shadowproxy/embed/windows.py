@@ -13,14 +13,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from shadowproxy.errors import ShadowproxyError
 
-Vectors = NDArray[np.float32]
+Vectors: TypeAlias = NDArray[np.float32]
 
 #: Windows embedded per text. 64 full windows are about 16,000 tokens, longer than nearly every answer, and some three seconds of
 #: one core: without a bound a single runaway answer would hold up every other comparison.
