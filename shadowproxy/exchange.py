@@ -8,6 +8,7 @@ Times are seconds. ``*_at_s`` counts from the moment the request was sent to the
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import pairwise
@@ -162,6 +163,23 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True)
+class Media:
+    """A picture, sound or file in an answer, known by its digest alone. ``kind`` is ``image``, ``audio``, ``video`` or ``file``."""
+
+    kind: str
+    sha256: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """One line of a rerank reply: which document (its index in the request), and the score it got."""
+
+    index: int
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
 class ReplyError:
     """An error the arm reported in its body or inside its stream."""
 
@@ -179,11 +197,14 @@ class Choice:
     tool_calls: tuple[ToolCall, ...] = ()
     finish_reason: str | None = None
     refusal: str | None = None
+    media: tuple[Media, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
     """The meaning of one reply, whatever bytes carried it.
+
+    ``embeddings`` holds the vectors of an embeddings reply in the order of the inputs, ``ranking`` the lines of a rerank reply, best first.
 
     ``content_at_s`` holds the arrival time of every piece that carried content (text, reasoning, a tool call), so that its
     first element is the TTFT and its gaps are the ITL. ``is_complete`` is False for a stream that was cut.
@@ -199,6 +220,8 @@ class Answer:
     is_complete: bool = True
     content_at_s: tuple[float, ...] = ()
     unknown: tuple[str, ...] = ()
+    embeddings: tuple[tuple[float, ...], ...] = ()
+    ranking: tuple[Ranked, ...] = ()
 
     @property
     def first(self) -> Choice:
@@ -219,6 +242,41 @@ class Answer:
         return tuple(later - earlier for earlier, later in pairwise(self.content_at_s))
 
 
+# --- what wire reads out of a request ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ToolSpec:
+    """A function the request offers. ``schema`` is the JSON Schema of its arguments as JSON text; empty where none was given."""
+
+    name: str
+    schema: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The meaning of one request, as far as comparing needs it.
+
+    ``prompt`` is the text the model was asked with (instructions, then every turn), ``question`` the last turn of the user. ``schema`` is
+    the JSON Schema that the answer must satisfy, as JSON text; empty where the request carries none. ``wants_json`` is True where the
+    answer is to be JSON, with or without a schema. ``session`` is what the request itself says of its session or user (OpenAI's ``user``,
+    ``safety_identifier`` or ``metadata``; Anthropic's ``metadata.user_id``), empty where it says nothing.
+    """
+
+    dialect: str = "generic"
+    model: str = ""
+    prompt: str = ""
+    question: str = ""
+    is_streamed: bool = False
+    choices: int = 1
+    tools: tuple[ToolSpec, ...] = ()
+    wants_json: bool = False
+    schema: str = ""
+    session: str = ""
+    documents: tuple[str, ...] = ()
+    """What is to be ranked or embedded, in order."""
+
+
 # --- what compare says about a pair -------------------------------------------------------------------------------------
 
 
@@ -231,12 +289,18 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Divergence:
-    """One typed difference within a pair. ``kind`` is dotted (``outcome.status``); both sides are shown as short text."""
+    """One typed difference within a pair.
+
+    ``kind`` is dotted (``outcome.status``); both sides are shown as short text. ``path`` says where in a structured answer
+    (``$.items[2].price``), ``why`` says in words what makes this a difference; either may be empty.
+    """
 
     kind: str
     severity: Severity
     primary: str
     other: str
+    path: str = ""
+    why: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,11 +313,34 @@ class Timing:
 
 
 @dataclass(frozen=True, slots=True)
+class Side:
+    """What one arm's answer is, taken alone: what gates count on either side. None where the question does not arise.
+
+    ``is_refusal``: the model declined. ``is_json_valid``: the answer is the JSON that was asked for (and satisfies its schema).
+    ``is_tool_valid``: every tool call names an offered tool and its arguments satisfy the tool's schema. ``is_truncated``: cut by a length
+    limit or a filter. ``cost`` is in the currency of the price table.
+    """
+
+    is_refusal: bool | None = None
+    is_json_valid: bool | None = None
+    is_tool_valid: bool | None = None
+    is_truncated: bool | None = None
+    language: str | None = None
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    cost: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Comparison:
     """A primary exchange against another arm's exchange of the same request.
 
     ``similarity`` is in [0, 1]: 0 where the other arm failed and the primary did not; None where the primary failed, or neither side
     has text to compare.
+
+    ``scores`` says per kind how much differs, 0 (nothing) to 1 (as different as can be); a kind that has nothing to compare, or that
+    cannot tell, is absent. ``divergence`` combines them (see ``compare.overall``); None where there is nothing to judge. ``suppressed``
+    counts, by rule, the differences that configured rules have taken out before anything was compared.
     """
 
     arm: str
@@ -264,3 +351,8 @@ class Comparison:
     primary_timing: Timing
     timing: Timing
     divergences: tuple[Divergence, ...] = field(default=())
+    scores: Mapping[str, float] = field(default_factory=dict)
+    divergence: float | None = None
+    suppressed: Mapping[str, int] = field(default_factory=dict)
+    primary_side: Side = field(default_factory=Side)
+    side: Side = field(default_factory=Side)

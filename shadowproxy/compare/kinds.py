@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from shadowproxy.exchange import Divergence, Severity
 
 KINDS: dict[str, str] = {
@@ -23,11 +25,22 @@ KINDS: dict[str, str] = {
 SHOWN_CHARACTERS = 200
 
 
-def divergence(kind: str, severity: Severity, primary: str, other: str) -> Divergence:
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What one comparator says about a pair: a score from 0 (nothing differs) to 1, and the typed divergences behind it.
+
+    ``score`` is None where there is nothing to compare, or where the comparator cannot tell: an abstention is not a "no difference".
+    """
+
+    score: float | None = None
+    divergences: tuple[Divergence, ...] = ()
+
+
+def divergence(kind: str, severity: Severity, primary: str, other: str, *, path: str = "", why: str = "") -> Divergence:
     """A divergence of a known kind, both sides cut to one short line. An unknown kind is a ``KeyError``: a bug of ours."""
     if kind not in KINDS:
         raise KeyError(kind)
-    return Divergence(kind, severity, shown(primary), shown(other))
+    return Divergence(kind, severity, shown(primary), shown(other), shown(path), shown(why))
 
 
 def shown(text: str) -> str:
