@@ -31,7 +31,7 @@ from shadowproxy.embed.service import EmbeddingService
 from shadowproxy.errors import ConfigError, ConfigProblem, ShadowproxyError
 from shadowproxy.exchange import CONTROL
 from shadowproxy.gateway.gateway import Gateway
-from shadowproxy.handover.socket import HandoverWriter
+from shadowproxy.handover.socket import HandoverWriter, Lines
 from shadowproxy.handover.socket import listen as listen_handover
 from shadowproxy.logs import set_up
 from shadowproxy.mirror.admission import ArmShare
@@ -62,6 +62,9 @@ _FIRST_LINE_S = 1.5
 
 #: At the end, how long what is on its way (frames, pairs) may take to arrive.
 _FLUSH_S = 2.0
+
+#: At the end, how long workers that have moved to another shadow process may take to close their line to this one.
+_LAST_FRAMES_S = 1.0
 
 #: At the end, how long telemetry that waits may take to reach its collector. With the above it stays below the supervisor's patience.
 _TELEMETRY_FLUSH_S = 1.0
@@ -208,7 +211,8 @@ async def run_shadow(spec: Spec) -> None:
     telemetry = load_telemetry(config)
     shadow = build_shadow(config, counts, tasks, lambda *frozen: leash.send(Reference(*frozen)), telemetry.compared)
     path = Path(spec.handover)
-    server = Listening(path, lambda: listen_handover(path, shadow.receive, lambda: counts.add(STEP_FAILURES, "hand-over")))
+    lines = Lines()
+    server = Listening(path, lambda: listen_handover(path, shadow.receive, lambda: counts.add(STEP_FAILURES, "hand-over"), lines))
     await server.look()  # where there is no room for a socket's file yet, it is tried again
     tasks.start("sweep", _sweep_forever(shadow))
     tasks.start("stay reachable", _stay_reachable(server))
@@ -231,6 +235,8 @@ async def run_shadow(spec: Spec) -> None:
 
     await leash.hold(refresh, answer)
     server.close()
+    # After a reload the workers have a new line, and what they gave to this one before lies in the socket still.
+    await lines.ended(_LAST_FRAMES_S)
     await shadow.finish(_FLUSH_S)
     shadow.close()
     await telemetry.close(_TELEMETRY_FLUSH_S)

@@ -144,17 +144,44 @@ class HandoverWriter:
         transport.close()
 
 
+class Lines:
+    """The connections of workers to one shadow process that are open now."""
+
+    def __init__(self) -> None:
+        self._open: set[HandoverReader] = set()
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def add(self, line: HandoverReader) -> None:
+        self._open.add(line)
+
+    def discard(self, line: HandoverReader) -> None:
+        self._open.discard(line)
+
+    async def ended(self, within_s: float) -> None:
+        """Wait until every worker has closed its line, at most this long: what it had written before is read by then."""
+        deadline = asyncio.get_running_loop().time() + within_s
+        while self._open and asyncio.get_running_loop().time() < deadline:
+            await asyncio.sleep(0.01)
+
+
 class HandoverReader(asyncio.Protocol):
     """The shadow process's end: one per worker connection."""
 
-    def __init__(self, receive: Callable[[ExchangeFrame], None], on_broken: Callable[[], None]) -> None:
+    def __init__(self, receive: Callable[[ExchangeFrame], None], on_broken: Callable[[], None], lines: Lines) -> None:
         self._receive = receive
         self._on_broken = on_broken
+        self._lines = lines
         self._codec = FrameCodec()
         self._transport: asyncio.BaseTransport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport
+        self._lines.add(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._lines.discard(self)
 
     def data_received(self, data: bytes) -> None:
         try:
@@ -167,7 +194,10 @@ class HandoverReader(asyncio.Protocol):
                 self._transport.close()
 
 
-async def listen(path: Path, receive: Callable[[ExchangeFrame], None], on_broken: Callable[[], None]) -> asyncio.AbstractServer:
-    """Accept workers on ``path``. A socket file left by a killed predecessor is replaced."""
+async def listen(
+    path: Path, receive: Callable[[ExchangeFrame], None], on_broken: Callable[[], None], lines: Lines | None = None
+) -> asyncio.AbstractServer:
+    """Accept workers on ``path``; ``lines`` keeps those that are connected. A socket file left by a killed predecessor is replaced."""
     path.unlink(missing_ok=True)
-    return await asyncio.get_running_loop().create_unix_server(lambda: HandoverReader(receive, on_broken), str(path))
+    kept = Lines() if lines is None else lines
+    return await asyncio.get_running_loop().create_unix_server(lambda: HandoverReader(receive, on_broken, kept), str(path))

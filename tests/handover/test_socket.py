@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from shadowproxy.handover.frames import ExchangeFrame, FrameCodec
-from shadowproxy.handover.socket import HandoverReader, HandoverWriter, listen
+from shadowproxy.handover.socket import HandoverReader, HandoverWriter, Lines, listen
 from shadowproxy.tasks import Tasks
 from tests.gateway.wires import until
 from tests.handover.test_frames import frame
@@ -44,10 +44,11 @@ class Reader:
     def __init__(self) -> None:
         self.frames: list[ExchangeFrame] = []
         self.broken = 0
+        self.lines = Lines()
         self.server: asyncio.AbstractServer | None = None
 
     async def listen(self, path: Path) -> None:
-        self.server = await listen(path, self.frames.append, self._broke)
+        self.server = await listen(path, self.frames.append, self._broke, self.lines)
 
     def _broke(self) -> None:
         self.broken += 1
@@ -178,8 +179,35 @@ def test_reader_out_of_memory_drops_the_line_and_counts_it() -> None:
             self.is_closed = True
 
     broken: list[int] = []
-    reader, line = HandoverReader(receive, lambda: broken.append(1)), Line()
+    reader, line = HandoverReader(receive, lambda: broken.append(1), Lines()), Line()
     reader.connection_made(line)
     reader.data_received(FrameCodec().encode(frame()))
     assert broken == [1]
     assert line.is_closed
+
+
+async def test_what_a_worker_wrote_before_it_moved_is_read_before_the_old_reader_ends(path: Path) -> None:
+    """Four of 1442 exchanges were lost in a reload under load: the old process ended while they lay in its socket."""
+    old, new = Reader(), Reader()
+    await old.listen(path)
+    elsewhere = path.with_name("new.sock")
+    await new.listen(elsewhere)
+    async with writer_to(path) as writer:
+        await until(lambda: writer.is_connected and len(old.lines) == 1)
+        writer.move(elsewhere, BOUND)
+        offered(writer, frame())  # the new line is not up yet: this goes to the old reader
+        old.close()
+        await old.lines.ended(5)
+        assert len(old.lines) == 0
+        assert len(old.frames) + len(new.frames) == 1
+    new.close()
+
+
+async def test_a_reader_does_not_wait_for_ever_for_a_worker_that_stays(path: Path) -> None:
+    reader = Reader()
+    await reader.listen(path)
+    async with writer_to(path) as writer:
+        await until(lambda: writer.is_connected and len(reader.lines) == 1)
+        await reader.lines.ended(0.05)
+        assert len(reader.lines) == 1
+    reader.close()
