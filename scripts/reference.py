@@ -237,7 +237,12 @@ def _keys(keys: Sequence[Key]) -> str:
 
 def _metrics() -> str:
     rows = [
-        (f"`{metric.name}`", metric.kind if metric.labels[-1:] != ("le",) else "histogram", _labels(metric.labels), markdown(metric.help))
+        (
+            f"`{metric.name}`",
+            metric.kind if metric.labels[-1:] != ("le",) else "histogram",
+            _labels(metric.exported_labels),
+            markdown(metric.help),
+        )
         for metric in METRICS
     ]
     return table(("metric", "kind", "labels", "meaning"), rows)
@@ -300,7 +305,7 @@ def readme_tables() -> Mapping[str, str]:
             [(f"`{path}`", markdown(_first_sentence(keys[path].meaning)), keys[path].default) for path in README_KEYS],
         ),
         "metrics": table(
-            ("metric", "labels", "meaning"), [(f"`{each.name}`", _labels(each.labels), markdown(each.help)) for each in chosen]
+            ("metric", "labels", "meaning"), [(f"`{each.name}`", _labels(each.exported_labels), markdown(each.help)) for each in chosen]
         ),
         "reasons": _plain(REASONS, "code", "verdict, and why"),
         "endpoints": _plain(ENDPOINTS, "path", "answers"),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import os
 import random
 import signal
 import socket
@@ -38,13 +39,18 @@ from shadowproxy.mirror.admission import ArmShare
 from shadowproxy.mirror.dispatch import ArmBounds, ArmDispatch
 from shadowproxy.mirror.rewrite import ArmRewrite
 from shadowproxy.shadow import OnCompared, Rollout, Shadow, TtftReferences
+from shadowproxy.standalone_judge import StandaloneJudge, source_of
 from shadowproxy.supervisor import EXIT_CANNOT_START, Supervisor
 from shadowproxy.tasks import Tasks
 from shadowproxy.telemetry.loading import load as load_telemetry
 from shadowproxy.upstream.endpoint import endpoint_of
 from shadowproxy.upstream.pool import Pool, Timing
+from shadowproxy.watching import load as load_watcher
 
 _log = logging.getLogger(__name__)
+
+#: At the end, how long what waits to be told of verdicts may take.
+_TELL_S = 3.0
 
 #: How often deadlines of copies are looked at.
 _SWEEP_S = 0.1
@@ -87,7 +93,8 @@ async def serve(path: Path, announce: Callable[[str, str], None]) -> None:
     config = read_config()
     set_up(config.log, "supervisor")
     tasks = Tasks()
-    supervisor = Supervisor(config, tasks, read_config)
+    watcher = load_watcher(config.judge, os.environ, tasks, decides=not config.judge.has_source)
+    supervisor = Supervisor(config, tasks, read_config, watcher)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, supervisor.stop)
@@ -104,8 +111,37 @@ async def serve(path: Path, announce: Callable[[str, str], None]) -> None:
         await supervisor.wait()
     finally:
         await supervisor.close()
+        await watcher.close(_TELL_S)
         await surface.close()
         await tasks.close()
+
+
+async def judge(path: Path, announce: Callable[[str, str], None]) -> None:
+    """Judge what the file at ``path`` says until SIGTERM or SIGINT.
+
+    ``announce`` gets the source of counts and the admin address once verdicts can be asked for.
+    """
+    config = load_config(path)
+    check_secrets(config)
+    set_up(config.log, "judge")
+    tasks = Tasks()
+    source = source_of(config)
+    watcher = load_watcher(config.judge, os.environ, tasks, decides=True)
+    process = StandaloneJudge(config, source, watcher)
+    token = config.admin.token.secret() if config.admin.token else None
+    stopped = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    try:
+        surface = await admin.serve(admin.build_judge(process, token), config.judge.listen)
+        tasks.start("judge", process.look_forever())
+        announce(str(source), surface.address)
+        await stopped.wait()
+        await surface.close()
+    finally:
+        await watcher.close(_TELL_S)
+        await tasks.close()
+        await source.close()
 
 
 def check_secrets(config: Config) -> None:
@@ -133,6 +169,10 @@ def _secrets(config: Config) -> Iterator[tuple[str, Secret]]:
             yield f"candidates[{index}].auth", candidate.auth
     if config.telemetry and config.telemetry.auth:
         yield "telemetry.auth", config.telemetry.auth
+    for key in ("prometheus", "admin", "events"):
+        section = getattr(config.judge, key)
+        if section and section.auth:
+            yield f"judge.{key}.auth", section.auth
 
 
 # --- gateway worker -------------------------------------------------------------------------------------------------------

@@ -44,6 +44,10 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("-c", "--config", type=Path, required=True, metavar="FILE", help="configuration, YAML")
     serve.set_defaults(run=_serve)
 
+    judge = commands.add_parser("judge", help="judge the counts of many serve processes, from Prometheus or an admin API")
+    judge.add_argument("-c", "--config", type=Path, required=True, metavar="FILE", help="the configuration of those processes, YAML")
+    judge.set_defaults(run=_judge)
+
     check = commands.add_parser("check", help="check a configuration and print every problem in it")
     check.add_argument("-c", "--config", type=Path, required=True, metavar="FILE", help="configuration, YAML")
     check.set_defaults(run=_check)
@@ -67,6 +71,11 @@ def _serve(options: argparse.Namespace) -> int:
 
 def _announce(listen: str, admin: str) -> None:
     print(f"shadowproxy: serving on {listen}, admin on {admin}", flush=True)
+
+
+def _judge(options: argparse.Namespace) -> int:
+    asyncio.run(app.judge(options.config, lambda source, admin: print(f"shadowproxy: judging {source}, admin on {admin}", flush=True)))
+    return 0
 
 
 def _check(options: argparse.Namespace) -> int:

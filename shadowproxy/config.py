@@ -69,8 +69,16 @@ def _upstream_url(value: object) -> object:
     return value
 
 
+def base_url(value: object) -> object:
+    """Check ``http(s)://host[:port][/prefix]``."""
+    if not isinstance(value, str) or not value.startswith(("http://", "https://")):
+        raise ValueError("is not a URL; write http://host:port or https://host/prefix")
+    return str(_upstream_url(value)).rstrip("/")
+
+
 Address = Annotated[str, BeforeValidator(_address)]
 UpstreamUrl = Annotated[str, BeforeValidator(_upstream_url)]
+BaseUrl = Annotated[str, BeforeValidator(base_url)]
 
 
 class Section(BaseModel):
@@ -482,6 +490,87 @@ class Telemetry(Section):
         return value
 
 
+class PrometheusSource(Section):
+    """A server that speaks Prometheus's HTTP API and scrapes every ``serve`` of this configuration."""
+
+    url: BaseUrl
+    """``http(s)://host[:port][/prefix]``; ``/api/v1/query`` is put behind it."""
+    auth: Auth | None = None
+    """Our credential for it."""
+    tls: Tls = Tls()
+    timeout_s: Seconds = 10.0
+    """How long one query may take."""
+    window_s: Annotated[float, Field(ge=600)] = 14 * 86_400.0
+    """How far back counts are looked for, in seconds: at least as long as a rollout lasts, or the verdict holds, because processes that
+    ended earlier would be missed. No longer than what is stored; 14 days fit into Prometheus's default of 15."""
+
+
+class AdminSource(Section):
+    """The admin surface of one ``serve``. Its counts end with it: for more than one, and over restarts, use ``judge.prometheus``."""
+
+    url: UpstreamUrl
+    """``http(s)://host:port`` or ``unix:/path``."""
+    auth: Auth | None = None
+    """Our credential: the ``admin.token`` there."""
+    tls: Tls = Tls()
+    timeout_s: Seconds = 5.0
+    """How long one answer may take."""
+
+
+class HistoryKept(Section):
+    """What is remembered of verdicts: each change of state, and a short sample now and then. Shown at /verdict/history."""
+
+    file: Path | None = None
+    """JSON lines; the next process begins with what is in it. One process writes it. Default: in memory only."""
+    entries: Annotated[int, Field(ge=1, le=100_000)] = 1000
+    """Entries kept. Past it samples go before changes, old before new."""
+    max_bytes: Annotated[int, Field(ge=65536)] = 8 * 1024 * 1024
+    """Bytes of entries kept. The file is cut to it when it has twice as many."""
+    sample_s: Seconds = 300.0
+    """How long a state may stay before it is written down again."""
+
+
+class EventSink(Section):
+    """Who is told when a verdict changes, with a CloudEvent over HTTP."""
+
+    url: BaseUrl | None = None
+    """Where events are sent. Default: ``K_SINK``, as Knative's SinkBinding sets it; without both nobody is told."""
+    auth: Auth | None = None
+    """Our credential for it."""
+    tls: Tls = Tls()
+    timeout_s: Seconds = 10.0
+    """How long one try may take."""
+    source: Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[!-~]+$")] = "/shadowproxy/judge"
+    """The attribute ``source``: a URI reference that tells this judge from others that send to the same sink."""
+
+
+class Judging(Section):
+    """Where ``shadowproxy judge`` gets its counts, and who is told when a verdict changes. With ``prometheus`` or ``admin`` the verdict is
+    made there, over all processes; each ``serve`` then only shows its own and tells nobody. Without them ``serve`` is the judge."""
+
+    prometheus: PrometheusSource | None = None
+    admin: AdminSource | None = None
+    interval_s: Seconds = 15.0
+    """How often ``shadowproxy judge`` looks. No use in being faster than the scrapes."""
+    stale_after_s: Seconds = 60.0
+    """How long the last answer of the source may stand for the present; then the verdict holds with ``state_gap``."""
+    listen: Address = "127.0.0.1:9902"
+    """Where ``shadowproxy judge`` shows health, metrics and verdicts. Anything but loopback or a Unix socket needs ``admin.token``."""
+    history: HistoryKept = HistoryKept()
+    events: EventSink = EventSink()
+
+    @property
+    def has_source(self) -> bool:
+        """The verdict is made by ``shadowproxy judge``."""
+        return self.prometheus is not None or self.admin is not None
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if self.prometheus is not None and self.admin is not None:
+            raise ValueError("has two sources of counts; keep either prometheus or admin")
+        return self
+
+
 class Config(Section):
     """The whole configuration of ``shadowproxy serve``."""
 
@@ -506,6 +595,7 @@ class Config(Section):
     embed: Embed = Embed()
     gates: Gates = Gates()
     verdict: Decision = Decision()
+    judge: Judging = Judging()
     admin: Admin = Admin()
     limits: Limits = Limits()
     log: Log = Log()

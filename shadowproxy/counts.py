@@ -17,15 +17,31 @@ from types import MappingProxyType
 #: A metric's name followed by its label values.
 CountKey = tuple[str, ...]
 
+#: Label that names the start of a ``serve`` which counted.
+BOOT = "boot"
+
+#: The name under which :class:`Totals` are told what is known of all boots together.
+WHOLE = "whole"
+
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """One exported series family. ``kind`` is ``counter`` or ``gauge``."""
+    """One exported series family. ``kind`` is ``counter`` or ``gauge``.
+
+    ``is_per_boot`` says that it is exported with the label ``boot``, new at every start of ``serve``: a restart then begins a series of
+    its own instead of setting one back, and one process that is read twice is seen to be one.
+    """
 
     name: str
     labels: tuple[str, ...]
     help: str
     kind: str = "counter"
+    is_per_boot: bool = False
+
+    @property
+    def exported_labels(self) -> tuple[str, ...]:
+        """``labels`` as whoever reads /metrics or /counts sees them."""
+        return (*self.labels, BOOT) if self.is_per_boot else self.labels
 
 
 REQUESTS = Metric("shadowproxy_requests_total", ("route", "status"), "Client requests answered, by status class (2xx, 4xx …).")
@@ -45,17 +61,22 @@ PAIRS_ISSUED = Metric(
     "shadowproxy_pairs_issued_total",
     ("rollout", "route", "arm"),
     "Copies decided on, by arm. The denominator: what has no answer counts too.",
+    is_per_boot=True,
 )
 PAIRS_RESOLVED = Metric(
     "shadowproxy_pairs_resolved_total", ("rollout", "route", "arm", "outcome"), "Copies whose end is known, by outcome."
 )
 PAIRS_PENDING = Metric(
-    "shadowproxy_pairs_pending", ("rollout", "candidate", "route"), "Issued pairs whose end is not counted yet.", "gauge"
+    "shadowproxy_pairs_pending", ("rollout", "candidate", "route"), "Issued pairs whose end is not counted yet.", "gauge", is_per_boot=True
 )
 CELLS = Metric(
     "shadowproxy_cells_total",
     ("rollout", "route", "check", "cell"),
     "Mergeable evidence: how often each value of each gate's paired difference was seen.",
+    is_per_boot=True,
+)
+ROLLOUT_STARTED = Metric(
+    "shadowproxy_rollout_started_seconds", ("rollout",), "When the first pair was issued, in Unix time.", "gauge", is_per_boot=True
 )
 DIVERGENCES = Metric(
     "shadowproxy_divergences_total", ("rollout", "route", "arm", "kind", "severity"), "Typed differences found within pairs."
@@ -93,6 +114,12 @@ GATE_BOUND = Metric(
     ("rollout", "route", "gate", "side"),
     "Mean paired difference and its confidence bounds that hold at any time: mean, lower, upper, margin.",
     "gauge",
+)
+SOURCE_READS = Metric("shadowproxy_source_reads_total", ("result",), "Looks of the judge at the source of its counts: done or failed.")
+EVENTS = Metric(
+    "shadowproxy_events_total",
+    ("result",),
+    "CloudEvents about changed verdicts: delivered, refused by the sink, failed after the last try, dropped because too many waited.",
 )
 TELEMETRY_SPANS = Metric(
     "shadowproxy_telemetry_spans_total",

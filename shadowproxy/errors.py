@@ -44,6 +44,10 @@ class StartError(ShadowproxyError):
     """The configuration is well-formed but the world refuses it: port in use, model not loadable. Names the remedy. Exit code 1."""
 
 
+class NoAnswer(ShadowproxyError):
+    """A service of the operator's (Prometheus, an admin surface, an event sink) gave no answer that can be used. Asked again later."""
+
+
 class ProtocolError(ShadowproxyError):
     """Bytes that break the protocol they claim to speak. Subclasses say whose bytes."""
 

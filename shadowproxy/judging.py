@@ -1,4 +1,5 @@
-"""From summed counts to verdicts: what the supervisor looks at again and again. Time is read here, decided in ``verdict``."""
+"""From summed counts to verdicts: what the supervisor, or a judge by itself, looks at again and again. Time is read here, decided in
+``verdict``."""
 
 from __future__ import annotations
 
@@ -6,9 +7,11 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
 
 from shadowproxy.config import Candidate, Config
-from shadowproxy.counts import CELLS, PAIRS_ISSUED, PAIRS_PENDING, Totals
+from shadowproxy.counts import CELLS, PAIRS_ISSUED, PAIRS_PENDING, ROLLOUT_STARTED, WHOLE, Totals
 from shadowproxy.verdict.cells import ERROR, CellKey
 from shadowproxy.verdict.decision import Evidence, Rules, decide
 from shadowproxy.verdict.document import as_document
@@ -31,9 +34,13 @@ class _Watch:
 class Judge:
     """Computes every rollout's verdict from the totals. Holds no evidence of its own."""
 
-    def __init__(self, config: Config, totals: Totals, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, config: Config, totals: Totals, clock: Callable[[], float] = time.monotonic, wall_clock: Callable[[], float] = time.time
+    ) -> None:
+        """``wall_clock`` gives Unix time: when a rollout began is told to, and by, other processes."""
         self._totals = totals
         self._clock = clock
+        self._wall_clock = wall_clock
         self._watches: dict[str, _Watch] = {}
         self.adopt(config)
 
@@ -47,13 +54,20 @@ class Judge:
             rollout = config.rollout_id(candidate)
             self._watches[rollout] = before.get(rollout) or _Watch(candidate)
 
-    def look(self) -> None:
-        """Judge now. Looking more often costs no error rate."""
+    def look(self, gaps: Mapping[str, str] = MappingProxyType({})) -> None:
+        """Judge now. Looking more often costs no error rate. ``gaps``: rollout → why its counts cannot be trusted, "" where they can."""
         now = self._clock()
         for rollout, watch in self._watches.items():
-            evidence = self._evidence(rollout, watch, now)
+            gap = gaps.get(rollout, "")
+            evidence = self._evidence(rollout, watch, now, bool(gap))
             verdict = decide(self._rules, evidence)
-            watch.document = as_document(verdict, rollout=rollout, candidate=watch.candidate.name, rules=self._rules, evidence=evidence)
+            document = as_document(verdict, rollout=rollout, candidate=watch.candidate.name, rules=self._rules, evidence=evidence)
+            watch.document = _explained(document, gap) if gap else document
+
+    @property
+    def rollouts(self) -> tuple[str, ...]:
+        """Ids of what is judged."""
+        return tuple(self._watches)
 
     def documents(self) -> tuple[Mapping[str, object], ...]:
         """The latest verdict of every rollout."""
@@ -61,12 +75,13 @@ class Judge:
             self.look()
         return tuple(watch.document for watch in self._watches.values() if watch.document is not None)
 
-    def _evidence(self, rollout: str, watch: _Watch, now: float) -> Evidence:
+    def _evidence(self, rollout: str, watch: _Watch, now: float, has_gap: bool) -> Evidence:
         issued = self._issued(rollout)
         lost = self._lost(rollout, watch.candidate.name, issued)
         total = sum(issued.values())
-        if total and watch.first_pair_at is None:
-            watch.first_pair_at = now
+        if total:
+            began = now - self._known_age(rollout)
+            watch.first_pair_at = began if watch.first_pair_at is None else min(watch.first_pair_at, began)
         return Evidence(
             cells=self._cells(rollout),
             issued=total,
@@ -75,7 +90,17 @@ class Judge:
             age_s=now - watch.first_pair_at if watch.first_pair_at is not None else 0.0,
             pairs_per_s=_rate(watch.issued_at, now, total),
             has_control=self._has_control,
+            state_gap=has_gap,
         )
+
+    def _known_age(self, rollout: str) -> float:
+        """Seconds since the first pair by the totals, which are told of it where they do not know yet."""
+        now_s = self._wall_clock()
+        started_s = self._totals.value(ROLLOUT_STARTED, rollout)
+        if not started_s:
+            self._totals.absorb(WHOLE, {(ROLLOUT_STARTED.name, rollout): now_s})
+            return 0.0
+        return max(now_s - started_s, 0.0)
 
     def _cells(self, rollout: str) -> dict[CellKey, int]:
         return {
@@ -101,6 +126,12 @@ class Judge:
             if owner == rollout and name == candidate:
                 lost[route] = lost.get(route, 0) - int(count)
         return {route: count for route, count in lost.items() if count > 0}
+
+
+def _explained(document: Mapping[str, Any], gap: str) -> dict[str, Any]:
+    """The document with what exactly is missing from its counts."""
+    reasons = [{**reason, "text": gap} if reason["code"] == "state_gap" else reason for reason in document["reasons"]]
+    return {**document, "reasons": reasons}
 
 
 def rules_of(config: Config) -> Rules:

@@ -9,6 +9,7 @@ import asyncio
 import itertools
 import logging
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -30,6 +31,7 @@ from shadowproxy.errors import ConfigError, ShadowproxyError, StartError
 from shadowproxy.judging import Judge
 from shadowproxy.sockets import address_of, bind
 from shadowproxy.tasks import Tasks
+from shadowproxy.watching import VerdictWatcher
 
 _log = logging.getLogger(__name__)
 
@@ -48,7 +50,7 @@ _RETIRE_S = 5.0
 _LAST_WORDS_S = 1.0
 
 #: What is bound, or held open, for the life of the process.
-_FIXED = ("listen", "listen_mirrored", "workers", "admin", "tls", "log")
+_FIXED = ("listen", "listen_mirrored", "workers", "judge", "admin", "tls", "log")
 
 
 @dataclass(slots=True)
@@ -80,8 +82,9 @@ class _Asked:
 class Supervisor:
     """Runs until :meth:`stop` is called or a child cannot start. Implements the admin surface's state."""
 
-    def __init__(self, config: Config, tasks: Tasks, read_config: Callable[[], Config]) -> None:
-        """``read_config`` gives the configuration as it stands now, for a reload; it raises :class:`ConfigError`."""
+    def __init__(self, config: Config, tasks: Tasks, read_config: Callable[[], Config], watcher: VerdictWatcher) -> None:
+        """``read_config`` gives the configuration as it stands now, for a reload; it raises :class:`ConfigError`. ``watcher`` sees every
+        verdict."""
         self._config = config
         self._read_config = read_config
         self._boots = itertools.count(1)
@@ -105,6 +108,8 @@ class Supervisor:
         self._control = Listening(control_path, lambda: control.listen(control_path, self._serve_child))
         self.totals = Totals()
         self.judge = Judge(config, self.totals)
+        self._watcher = watcher
+        self.boot = secrets.token_hex(8)
         self.address = ""
 
     # --- admin state ------------------------------------------------------------------------------------------------
@@ -119,6 +124,9 @@ class Supervisor:
 
     def verdicts(self) -> tuple[Mapping[str, object], ...]:
         return self.judge.documents()
+
+    def history(self, limit: int, rollout: str | None) -> tuple[Mapping[str, object], ...]:
+        return self._watcher.history(limit, rollout)
 
     async def pairs(self, limit: int, rollout: str | None) -> tuple[Mapping[str, object], ...]:
         """Ask the shadow process for its latest pairs."""
@@ -302,7 +310,7 @@ class Supervisor:
             sock.close()  # or the kernel would go on to accept clients whom no worker will ever serve
         await self._end([child for child in self._children if child.role == "gateway"], self._config.limits.drain_s + 2)
         await self._end([child for child in self._children if child.role == "shadow"], 5)
-        self.judge.look()
+        self._look()
         self._stopped.set()
 
     async def close(self) -> None:
@@ -438,7 +446,14 @@ class Supervisor:
     async def _judge_forever(self) -> None:
         while True:
             await asyncio.sleep(self._config.verdict.interval_s)
-            self.judge.look()
+            self._look()
+
+    def _look(self) -> None:
+        """Judge, and let the verdicts be seen."""
+        self.judge.look()
+        self._watcher.saw_all(self.judge.documents())
+        self._watcher.report(self._own)
+        self.totals.absorb("supervisor", self._own.take_changes())
 
     async def _watch_forever(self) -> None:
         """End children that have stopped reporting: hung, they hold memory and traffic and do no work; a new one does."""

@@ -19,12 +19,12 @@ from shadowproxy.admin.access import Access
 from shadowproxy.admin.page import Page
 from shadowproxy.admin.redaction import redact_document
 from shadowproxy.admin.replies import JSON, bad_request, document, error, error_body
-from shadowproxy.admin.state import AdminState, Document, Health
+from shadowproxy.admin.state import AdminState, Document, Health, JudgeState
 from shadowproxy.counts import METRICS
 from shadowproxy.errors import ShadowproxyError, StartError
 from shadowproxy.sockets import address_of, bind
 
-__all__ = ["ENDPOINTS", "AdminState", "Health", "Surface", "build", "serve"]
+__all__ = ["ENDPOINTS", "JUDGE_ENDPOINTS", "AdminState", "Health", "JudgeState", "Surface", "build", "build_judge", "serve"]
 
 #: Path → one line of documentation. Shown to whoever asks for something else.
 ENDPOINTS: Mapping[str, str] = MappingProxyType(
@@ -35,14 +35,20 @@ ENDPOINTS: Mapping[str, str] = MappingProxyType(
         "/metrics": "Prometheus text, or OpenMetrics where Accept asks for it",
         "/counts": "the counts behind /metrics as JSON",
         "/verdict": "verdicts of all rollouts; ?rollout=NAME_OR_ID for the document of one",
+        "/verdict/history": "changes of state and samples in between, newest first; ?limit=1..1000 ?rollout=NAME_OR_ID",
         "/reload": "POST: read the configuration again; 409 with the reason where the old one stays",
         "/mirroring": "POST ?on=true|false: the kill switch; nothing is mirrored while it is off",
         "/pairs": "latest pairs side by side, redacted; ?limit=1..1000 ?rollout=NAME_OR_ID ?redact=false",
     }
 )
 
-#: Pairs in one reply. A pair may carry 100 kB of text, and all of it is searched for what must not be shown.
-_MOST_PAIRS = 1000
+#: What ``shadowproxy judge`` has of these: it serves no clients and keeps no pairs.
+JUDGE_ENDPOINTS: Mapping[str, str] = MappingProxyType(
+    {path: ENDPOINTS[path] for path in ("/healthz", "/readyz", "/metrics", "/verdict", "/verdict/history")}
+)
+
+#: Pairs, or entries of the history, in one reply. A pair may carry 100 kB of text, and all of it is searched for what must not be shown.
+_MOST_SHOWN = 1000
 
 #: At the end, how long replies on their way may take.
 _SHUTDOWN_S = 2.0
@@ -54,24 +60,39 @@ def build(state: AdminState, token: str | None) -> web.Application:
     """The application. With a ``token`` every path but the probes asks for it; without one only known hosts are answered."""
     page = Page.load()
     rule = Access(token, page.reply)
-    app = web.Application(middlewares=[access.speak_json(ENDPOINTS), rule.middleware()])
-    app[_HAS_TOKEN] = token is not None
-    app.on_response_prepare.append(access.harden)
     handlers = _Handlers(state, rule, page)
-    app.add_routes(
-        [
-            web.get("/", handlers.page),
-            web.get("/healthz", handlers.healthz),
-            web.get("/readyz", handlers.readyz),
-            web.get("/metrics", handlers.metrics),
-            web.get("/counts", handlers.counts),
-            web.get("/verdict", handlers.verdict),
-            web.get("/pairs", handlers.pairs),
-            web.post("/reload", handlers.reload),
-            web.post("/mirroring", handlers.mirroring),
-        ]
-    )
+    routes = [
+        web.get("/", handlers.page),
+        web.get("/counts", handlers.counts),
+        web.get("/pairs", handlers.pairs),
+        web.post("/reload", handlers.reload),
+        web.post("/mirroring", handlers.mirroring),
+    ]
+    return _application(rule, ENDPOINTS, [*_judge_routes(handlers), *routes])
+
+
+def build_judge(state: JudgeState, token: str | None) -> web.Application:
+    """The application of a process that judges and does nothing else: :data:`JUDGE_ENDPOINTS`, by the same rules."""
+    rule = Access(token, lambda: error(401, "this needs the admin token", "send the header Authorization: Bearer TOKEN"))
+    return _application(rule, JUDGE_ENDPOINTS, _judge_routes(_JudgeHandlers(state)))
+
+
+def _application(rule: Access, endpoints: Mapping[str, str], routes: Sequence[web.RouteDef]) -> web.Application:
+    app = web.Application(middlewares=[access.speak_json(endpoints), rule.middleware()])
+    app[_HAS_TOKEN] = rule.token is not None
+    app.on_response_prepare.append(access.harden)
+    app.add_routes(routes)
     return app
+
+
+def _judge_routes(handlers: _JudgeHandlers) -> list[web.RouteDef]:
+    return [
+        web.get("/healthz", handlers.healthz),
+        web.get("/readyz", handlers.readyz),
+        web.get("/metrics", handlers.metrics),
+        web.get("/verdict", handlers.verdict),
+        web.get("/verdict/history", handlers.history),
+    ]
 
 
 class Surface:
@@ -109,40 +130,57 @@ async def serve(app: web.Application, listen: str | socket.socket) -> Surface:
     return Surface(runner, address, Path(address.removeprefix("unix:")) if is_own_file else None)
 
 
-class _Handlers:
-    """One method per endpoint."""
+class _JudgeHandlers:
+    """One method per endpoint of whoever judges."""
 
-    def __init__(self, state: AdminState, rule: Access, page: Page) -> None:
-        self._state = state
-        self._rule = rule
-        self._page = page
+    def __init__(self, state: JudgeState) -> None:
+        self._judge = state
         self._registry = metrics.registry(state)
 
-    async def page(self, _: web.Request) -> web.Response:
-        return self._page.reply()
-
     async def healthz(self, _: web.Request) -> web.Response:
-        health = self._state.health()
+        health = self._judge.health()
         return document({"alive": health.alive}, 200 if health.alive else 503)
 
     async def readyz(self, _: web.Request) -> web.Response:
-        health = self._state.health()
+        health = self._judge.health()
         return document({"ready": health.ready, "reasons": health.reasons}, 200 if health.ready else 503)
 
     async def metrics(self, request: web.Request) -> web.Response:
         body, content_type = metrics.exposition(self._registry, request.headers.get("accept", ""))
         return web.Response(body=body, headers={"content-type": content_type})
 
-    async def counts(self, _: web.Request) -> web.Response:
-        return document({metric.name: _series(metric.labels, self._state.totals.items(metric)) for metric in METRICS})
-
     async def verdict(self, request: web.Request) -> web.Response:
         asked = _parameters(request, "rollout").get("rollout")
-        documents = self._state.verdicts()
+        documents = self._judge.verdicts()
         if asked is not None:
             return document(_one(documents, asked))
         single = {"state": documents[0]["state"]} if len(documents) == 1 else {}
         return document({**single, "verdicts": documents})
+
+    async def history(self, request: web.Request) -> web.Response:
+        parameters = _parameters(request, "limit", "rollout")
+        asked = parameters.get("rollout")
+        entries = self._judge.history(_limit(parameters.get("limit", "20")), asked)
+        if not entries and asked is not None:
+            _one(self._judge.verdicts(), asked)  # one that is judged may have none yet; another is unknown
+        return document({"history": entries})
+
+
+class _Handlers(_JudgeHandlers):
+    """One method per endpoint of ``serve``."""
+
+    def __init__(self, state: AdminState, rule: Access, page: Page) -> None:
+        super().__init__(state)
+        self._state = state
+        self._rule = rule
+        self._page = page
+
+    async def page(self, _: web.Request) -> web.Response:
+        return self._page.reply()
+
+    async def counts(self, _: web.Request) -> web.Response:
+        totals, boot = self._state.totals, self._state.boot
+        return document({metric.name: _series(metric.exported_labels, metrics.exported(metric, totals, boot)) for metric in METRICS})
 
     async def pairs(self, request: web.Request) -> web.Response:
         parameters = _parameters(request, "limit", "rollout", "redact")
@@ -200,8 +238,8 @@ def _parameters(request: web.Request, *known: str) -> dict[str, str]:
 
 
 def _limit(text: str) -> int:
-    if not (text.isascii() and text.isdecimal() and len(text) <= 9 and 1 <= int(text) <= _MOST_PAIRS):
-        raise bad_request(f"limit: {text!r} is not within 1..{_MOST_PAIRS}", "give a whole number")
+    if not (text.isascii() and text.isdecimal() and len(text) <= 9 and 1 <= int(text) <= _MOST_SHOWN):
+        raise bad_request(f"limit: {text!r} is not within 1..{_MOST_SHOWN}", "give a whole number")
     return int(text)
 
 

@@ -18,8 +18,8 @@ from prometheus_client.core import Metric as Family
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, choose_encoder, generate_latest
 from prometheus_client.registry import Collector
 
-from shadowproxy.admin.state import AdminState, Document
-from shadowproxy.counts import GATE_BOUND, GATE_E_LOG10, METRICS, VERDICT, Metric
+from shadowproxy.admin.state import Document, JudgeState
+from shadowproxy.counts import GATE_BOUND, GATE_E_LOG10, METRICS, VERDICT, Metric, Totals
 from shadowproxy.verdict.decision import State
 
 #: (label values, value)
@@ -30,7 +30,7 @@ _BUCKET = "le"
 _SUM = "_sum"
 
 
-def registry(state: AdminState) -> CollectorRegistry:
+def registry(state: JudgeState) -> CollectorRegistry:
     """A fresh registry over this state, with the build and this process (CPU, memory, open files)."""
     fresh = CollectorRegistry()
     fresh.register(StateCollector(state))
@@ -50,7 +50,7 @@ def exposition(families: CollectorRegistry, accept: str) -> tuple[bytes, str]:
 class StateCollector(Collector):
     """Builds every family anew at each scrape. ``table`` is what to export."""
 
-    def __init__(self, state: AdminState, table: Sequence[Metric] = METRICS) -> None:
+    def __init__(self, state: JudgeState, table: Sequence[Metric] = METRICS) -> None:
         self._state = state
         self._table = table
 
@@ -69,7 +69,13 @@ class StateCollector(Collector):
             elif metric.name in _FROM_VERDICTS:
                 yield _plain(metric, _FROM_VERDICTS[metric.name](documents))
             elif metric not in sums.values():
-                yield _plain(metric, self._state.totals.items(metric))
+                yield _plain(metric, exported(metric, self._state.totals, self._state.boot))
+
+
+def exported(metric: Metric, totals: Totals, boot: str) -> Samples:
+    """The samples of one metric by its ``exported_labels``."""
+    own = (boot,) if metric.is_per_boot else ()
+    return ((labels + own, value) for labels, value in totals.items(metric))
 
 
 def _version() -> str:
@@ -84,7 +90,7 @@ def _version() -> str:
 
 def _plain(metric: Metric, samples: Samples) -> Family:
     family_of = GaugeMetricFamily if metric.kind == "gauge" else CounterMetricFamily
-    family = family_of(metric.name, metric.help, labels=metric.labels)
+    family = family_of(metric.name, metric.help, labels=metric.exported_labels)
     # A counter without labels exists from the start, so that its first event is an increase and not a birth.
     given = tuple(samples) or ((((), 0.0),) if not metric.labels and metric.kind == "counter" else ())
     for labels, value in given:

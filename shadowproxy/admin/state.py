@@ -1,4 +1,7 @@
-"""What the admin surface shows, and whom it asks for it. The supervisor implements :class:`AdminState`; ``app`` only reads it."""
+"""What the admin surface shows, and whom it asks for it. ``app`` only reads it.
+
+The supervisor implements :class:`AdminState`, the judge that runs by itself the smaller :class:`JudgeState`.
+"""
 
 from __future__ import annotations
 
@@ -24,17 +27,28 @@ class Health:
     reasons: tuple[str, ...] = ()
 
 
-class AdminState(Protocol):
-    """Everything the surface needs from the process that hosts it."""
+class JudgeState(Protocol):
+    """What the surface needs from a process that judges."""
+
+    @property
+    def boot(self) -> str:
+        """New at every start of the process: label of what it counted (``Metric.is_per_boot``)."""
 
     @property
     def totals(self) -> Totals:
-        """Counts of all processes, summed."""
+        """Counts of its own, summed over its child processes."""
 
     def health(self) -> Health: ...
 
     def verdicts(self) -> tuple[Mapping[str, object], ...]:
         """The present verdict documents, one per rollout."""
+
+    def history(self, limit: int, rollout: str | None) -> tuple[Mapping[str, object], ...]:
+        """What was remembered of earlier verdicts, newest first, of one rollout id or of all."""
+
+
+class AdminState(JudgeState, Protocol):
+    """Everything the surface needs from the process that hosts it."""
 
     async def pairs(self, limit: int, rollout: str | None) -> tuple[Mapping[str, object], ...]:
         """The latest pairs, newest first, of one rollout id or of all. Texts are raw.

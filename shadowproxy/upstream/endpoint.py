@@ -50,12 +50,13 @@ def endpoint_of(url: str, tls: Tls) -> Endpoint:
         unix_path=None,
         path_prefix=parts.path.rstrip("/").encode("ascii"),
         authority=parts.netloc.encode("idna" if not parts.netloc.isascii() else "ascii"),
-        tls=_client_context(tls, url) if secure else None,
+        tls=client_context(tls, url) if secure else None,
         server_name=(tls.server_name or host) if secure else None,
     )
 
 
-def _client_context(tls: Tls, url: str) -> ssl.SSLContext:
+def client_context(tls: Tls, url: str) -> ssl.SSLContext:
+    """How the server at ``url`` is checked. Raises :class:`StartError` where the CA file cannot be loaded."""
     try:
         context = ssl.create_default_context(cafile=str(tls.ca_file) if tls.ca_file else None)
     except (OSError, ssl.SSLError) as exc:

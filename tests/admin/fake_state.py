@@ -15,7 +15,9 @@ from shadowproxy.verdict.document import as_document
 
 class FakeState:
     def __init__(self, *rollouts: str) -> None:
+        self.boot = "b00t"
         self.totals = Totals()
+        self.entries: list[dict[str, Any]] = []
         self.shown_health = Health(alive=True, ready=True)
         self.documents = tuple(verdict(f"{name}-0123456789ab", name) for name in rollouts)
         self.kept: list[dict[str, Any]] = []
@@ -35,6 +37,9 @@ class FakeState:
 
     def verdicts(self) -> tuple[Mapping[str, object], ...]:
         return self.documents
+
+    def history(self, limit: int, rollout: str | None) -> tuple[Mapping[str, object], ...]:
+        return tuple(entry for entry in self.entries if rollout in (None, entry["rollout"], entry["candidate"]))[:limit]
 
     async def pairs(self, limit: int, rollout: str | None) -> tuple[Mapping[str, object], ...]:
         self.asked.append((limit, rollout))

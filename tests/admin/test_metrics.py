@@ -77,7 +77,7 @@ def test_exports_exactly_the_table(accept: str) -> None:
         suffixes = ("_bucket", "_count", "_sum") if is_histogram else ("",)
         for sample in family.samples:
             assert sample.name in {metric.name + suffix for suffix in suffixes}
-            assert set(sample.labels) | ({"le"} if is_histogram else set()) == set(metric.labels)
+            assert set(sample.labels) | ({"le"} if is_histogram else set()) == set(metric.exported_labels)
 
 
 @pytest.mark.parametrize("accept", ["", OPENMETRICS])
