@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from shadowproxy.exchange import Answer, Choice, ReplyError, ToolCall, Usage
+from shadowproxy.exchange import Answer, Choice, Media, ReplyError, ToolCall, Usage
 from shadowproxy.wire.decoded import MAX_EVENT_BYTES, DecodedReply, timed_events
+from shadowproxy.wire.drafts import MAX_CHOICES
 from shadowproxy.wire.failures import failure_in, failure_of_body, failure_of_event
 from shadowproxy.wire.loose_json import (
     Object,
@@ -23,6 +24,7 @@ from shadowproxy.wire.loose_json import (
     mended,
     parsed,
 )
+from shadowproxy.wire.media import Base64Pieces, media_of_part
 from shadowproxy.wire.sse import SseDecoder, SseEvent
 
 DIALECT = "chat"
@@ -35,7 +37,9 @@ _CHUNK_FIELDS = frozenset(
     {"id", "object", "created", "model", "choices", "usage", "system_fingerprint", "service_tier", "obfuscation", "error"}
 )
 _CHOICE_FIELDS = frozenset({"index", "delta", "message", "finish_reason", "logprobs", "error"})
-_MESSAGE_FIELDS = frozenset({"role", "content", "reasoning_content", "reasoning", "refusal", "tool_calls", "function_call"})
+_MESSAGE_FIELDS = frozenset(
+    {"role", "content", "reasoning_content", "reasoning", "refusal", "tool_calls", "function_call"} | {"audio", "images"}
+)
 _LEGACY_CALL = -1  # where the one ``function_call`` of a message stands among its indexed tool calls
 
 
@@ -121,7 +125,9 @@ class _Collector:
     def _take_choice(self, position: int, choice: Object) -> bool:
         self._unknown.add_fields(choice, _CHOICE_FIELDS, "choices.")
         index = a_count(choice.get("index"))
-        parts = self._choices.setdefault(position if index is None else index, _ChoiceParts())
+        parts = self._parts(position if index is None else index)
+        if parts is None:
+            return False
         self.error = self.error or failure_in(choice)
         parts.finish_reason = a_label(choice.get("finish_reason")) or parts.finish_reason
         if isinstance(delta := choice.get("delta"), dict):
@@ -130,6 +136,16 @@ class _Collector:
         if isinstance(message := choice.get("message"), dict) and parts.is_empty:
             return parts.take(message, self._unknown, is_whole=True)
         return False
+
+    def _parts(self, index: int) -> _ChoiceParts | None:
+        """The choice of that index; None past the bound."""
+        parts = self._choices.get(index)
+        if parts is None:
+            if len(self._choices) >= MAX_CHOICES:
+                self._unknown.add(f"choices past {MAX_CHOICES}")
+                return None
+            parts = self._choices[index] = _ChoiceParts()
+        return parts
 
     def answer(self, is_streamed: bool, is_complete: bool, content_at_s: tuple[float, ...]) -> Answer:
         return Answer(
@@ -148,18 +164,20 @@ class _Collector:
 class _ChoiceParts:
     """One choice under construction, as the pieces that came."""
 
-    __slots__ = ("_calls", "_reasoning", "_refusal", "_text", "finish_reason")
+    __slots__ = ("_calls", "_media", "_reasoning", "_refusal", "_sound", "_text", "finish_reason")
 
     def __init__(self) -> None:
         self._text: list[str] = []
         self._reasoning: list[str] = []
         self._refusal: list[str] = []
         self._calls = _Calls()
+        self._media: list[Media] = []
+        self._sound: Base64Pieces | None = None  # comes in pieces
         self.finish_reason: str | None = None
 
     @property
     def is_empty(self) -> bool:
-        return not (self._text or self._reasoning or self._refusal or self._calls.count)
+        return not (self._text or self._reasoning or self._refusal or self._calls.count or self._media or self._sound)
 
     def take(self, message: Object, unknown: UnknownNames, is_whole: bool) -> bool:
         """Add a message, or a delta of one; True where it carried content."""
@@ -172,11 +190,14 @@ class _ChoiceParts:
         for call in a_list(message.get("tool_calls")):
             self._calls.take(an_object(call), is_whole)
         self._calls.take_legacy(message.get("function_call"))
-        return self._pieces > before
+        has_sound = "audio" in message and self._take_sound(an_object(message.get("audio")))
+        if "images" in message:  # OpenRouter and others put what a model draws beside its words
+            self._media.extend(media for part in a_list(message.get("images")) if (media := media_of_part(an_object(part))) is not None)
+        return has_sound or self._pieces > before
 
     @property
     def _pieces(self) -> int:
-        return len(self._text) + len(self._reasoning) + len(self._refusal) + self._calls.count
+        return len(self._text) + len(self._reasoning) + len(self._refusal) + self._calls.count + len(self._media)
 
     def _take_content(self, content: Any, unknown: UnknownNames) -> None:
         if isinstance(content, str):
@@ -197,8 +218,19 @@ class _ChoiceParts:
             self._add(self._refusal, a_text(fields.get("refusal")))
         elif kind in ("text", "output_text", ""):
             self._add(self._text, a_text(fields.get("text")))
+        elif (media := media_of_part(fields)) is not None:
+            self._media.append(media)
         else:
             unknown.add(f"content.{kind}")
+
+    def _take_sound(self, audio: Object) -> bool:
+        """Spoken words: their sound by digest, their transcript as text. True where there was some of either."""
+        data, words = a_text(audio.get("data")), a_text(audio.get("transcript"))
+        if data:
+            self._sound = self._sound or Base64Pieces()
+            self._sound.add(data)
+        self._add(self._text, words)
+        return bool(data or words)
 
     def _add(self, pieces: list[str], piece: str) -> None:
         if piece:
@@ -211,6 +243,7 @@ class _ChoiceParts:
             tool_calls=self._calls.as_tuple(),
             finish_reason=self.finish_reason,
             refusal=mended("".join(self._refusal)) or None,
+            media=tuple(self._media) if self._sound is None else (*self._media, self._sound.media("audio")),
         )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from shadowproxy.errors import BoundExceeded
 from shadowproxy.exchange import Read, Reply
 from shadowproxy.wire.sse import SseDecoder, SseEvent
 from shadowproxy.wire.transfer import decode_content
@@ -13,6 +14,8 @@ from shadowproxy.wire.transfer import decode_content
 MAX_DECODED_BYTES = 64 * 1024 * 1024
 #: Longest event. The body is in memory already, so this is no tighter than the default bound on a reply: pictures come in one event.
 MAX_EVENT_BYTES = 16 * 1024 * 1024
+
+_LINE_TYPES = frozenset({"application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +34,11 @@ class DecodedReply:
     @property
     def is_event_stream(self) -> bool:
         return self.media_type == "text/event-stream"
+
+    @property
+    def is_lines(self) -> bool:
+        """True for a stream of JSON values, one a line."""
+        return self.media_type in _LINE_TYPES
 
     @property
     def last_at_s(self) -> tuple[float, ...]:
@@ -55,6 +63,32 @@ def timed_events(decoder: SseDecoder, reads: tuple[Read, ...]) -> Iterator[tuple
     for at_s, piece in reads:
         for event in decoder.feed(piece):
             yield at_s, event
+
+
+def timed_lines(reads: tuple[Read, ...]) -> Iterator[tuple[float, str]]:
+    """Each line that is not blank with the time of the read that completed it; the last one needs no line end.
+
+    Raises :class:`BoundExceeded` on a line longer than an event may be.
+    """
+    begun: list[bytes] = []
+    begun_bytes = 0
+    for at_s, read in reads:
+        pieces = read.split(b"\n")
+        for place, piece in enumerate(pieces, 1):
+            begun.append(piece)
+            begun_bytes += len(piece)
+            if begun_bytes > MAX_EVENT_BYTES:
+                raise BoundExceeded(f"a line is longer than {MAX_EVENT_BYTES} bytes")
+            if place < len(pieces):
+                if text := _line(begun):
+                    yield at_s, text
+                begun, begun_bytes = [], 0
+    if text := _line(begun):
+        yield reads[-1][0], text
+
+
+def _line(pieces: list[bytes]) -> str:
+    return b"".join(pieces).decode("utf-8", "replace").strip()
 
 
 def _charset(parameters: str) -> str:

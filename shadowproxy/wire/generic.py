@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
-
 from shadowproxy.exchange import Answer, Choice
 from shadowproxy.wire.decoded import MAX_EVENT_BYTES, DecodedReply, timed_events
 from shadowproxy.wire.failures import failure_of_body
 from shadowproxy.wire.loose_json import canonical, parsed
+from shadowproxy.wire.media import kind_of, media_of_bytes
 from shadowproxy.wire.sse import SseDecoder
 
 _TEXT_TYPES = frozenset({"application/xml", "application/javascript", "application/yaml", "application/x-ndjson", "application/jsonl"})
@@ -18,21 +17,22 @@ _CHARSETS = {"iso-8859-1": "latin-1", "latin1": "latin-1", "windows-1252": "cp12
 def read_generic(reply: DecodedReply) -> Answer:
     """A reply as dialect ``json`` (text: the canonical JSON), ``text`` or ``bytes``.
 
-    For ``bytes`` the text is empty and ``unknown`` holds ``sha256:`` and the digest, so that two binary replies can be told apart
-    without keeping them. ``error`` is set for status 400 and above. Of an event stream every event counts as content, and one
-    that was begun and not ended makes it incomplete.
+    For ``bytes`` the text is empty and ``media`` holds the digest, so that two binary replies can be told apart without keeping them;
+    ``unknown`` says so, too, as ``sha256:`` and the digest. ``error`` is set for status 400 and above. Of an event stream every event
+    counts as content, and one that was begun and not ended makes it incomplete.
     """
     body = reply.body
     dialect, text = _meaning(reply, body)
+    media = (media_of_bytes(kind_of(reply.media_type), body),) if dialect == "bytes" else ()
     content_at_s, is_complete = _events(reply) if reply.is_event_stream else (reply.last_at_s, True)
     return Answer(
         dialect=dialect,
-        choices=(Choice(text=text),),
+        choices=(Choice(text=text, media=media),),
         error=failure_of_body(reply.status, body) if reply.status >= 400 else None,
         is_streamed=reply.is_event_stream,
         is_complete=is_complete,
         content_at_s=content_at_s,
-        unknown=(f"sha256:{hashlib.sha256(body).hexdigest()}",) if dialect == "bytes" else (),
+        unknown=tuple(f"sha256:{each.sha256}" for each in media),
     )
 
 

@@ -13,20 +13,23 @@ GENERIC = "generic"
 #: (last segments of a path, route label, dialect). The first match counts.
 _ENDINGS: tuple[tuple[tuple[str, ...], str, str], ...] = (
     (("chat", "completions"), "chat", "chat"),
-    (("api", "chat"), "chat", GENERIC),  # Ollama's own
-    (("completions",), "completions", GENERIC),
-    (("responses",), "responses", GENERIC),
-    (("embeddings",), "embeddings", GENERIC),
-    (("rerank",), "rerank", GENERIC),
-    (("v1", "messages"), "messages", GENERIC),  # with its version: other services have messages of other kinds
-    (("infer",), "infer", GENERIC),
-    (("generate",), "generate", GENERIC),
-    (("generate_stream",), "generate", GENERIC),
-    (("embed",), "embeddings", GENERIC),  # text-embeddings-inference
-    (("score",), "rerank", GENERIC),
-    (("classify",), "predict", GENERIC),
-    (("predict",), "predict", GENERIC),
-    (("invocations",), "predict", GENERIC),  # SageMaker and MLflow containers
+    (("api", "chat"), "chat", "ollama"),
+    (("api", "generate"), "generate", "ollama"),
+    (("completions",), "completions", "completions"),
+    (("responses",), "responses", "responses"),
+    (("embeddings",), "embeddings", "embeddings"),
+    (("embed",), "embeddings", "embeddings"),  # text-embeddings-inference, Cohere, Ollama
+    (("rerank",), "rerank", "rerank"),
+    (("score",), "rerank", "rerank"),
+    (("v1", "messages"), "messages", "messages"),  # with its version: other services have messages of other kinds
+    (("infer",), "infer", "infer"),
+    (("generate",), "generate", "generate"),
+    (("generate_stream",), "generate", "generate"),
+    (("images", "generations"), "images", "images"),
+    (("audio", "speech"), "speech", "speech"),
+    (("classify",), "predict", "predict"),
+    (("predict",), "predict", "predict"),
+    (("invocations",), "predict", "predict"),  # SageMaker and MLflow containers
 )
 
 
@@ -40,16 +43,24 @@ def dialect_of(target: str) -> str:
     return _route_and_dialect(target)[1]
 
 
+def path_of(target: str) -> str:
+    """The path of a request target, without host, query and fragment."""
+    path = target.partition("?")[0].partition("#")[0]
+    if path.startswith("/") or "://" not in path:
+        return path
+    return "/" + path.partition("://")[2].partition("/")[2]
+
+
 @lru_cache(maxsize=1024)  # asked for every reply; a bound, because a scanner's paths are many
 def _route_and_dialect(target: str) -> tuple[str, str]:
     segments = _segments(target)
     if not segments:
-        return "generate", GENERIC  # the root of text-generation-inference and of most one-model containers
+        return "generate", "generate"  # the root of text-generation-inference and of most one-model containers
     for ending, route, dialect in _ENDINGS:
         if segments[-len(ending) :] == ending:
             return route, dialect
     # KServe V1 puts the verb behind the model's name: /v1/models/{name}:predict.
-    return ("predict" if segments[-1].endswith(":predict") else "other"), GENERIC
+    return ("predict", "predict") if segments[-1].endswith(":predict") else ("other", GENERIC)
 
 
 def _segments(target: str) -> tuple[str, ...]:

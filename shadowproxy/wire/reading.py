@@ -11,27 +11,56 @@ from collections.abc import Callable
 from shadowproxy.errors import BoundExceeded, ProtocolError
 from shadowproxy.exchange import Answer, Outcome, Reply, ReplyError, Request
 from shadowproxy.wire.chat import read_chat
+from shadowproxy.wire.completions import read_completions
+from shadowproxy.wire.custom import CustomDialects
 from shadowproxy.wire.decoded import DecodedReply, content_coding, decoded
+from shadowproxy.wire.embeddings import read_embeddings
+from shadowproxy.wire.generate import read_generate
 from shadowproxy.wire.generic import read_generic
+from shadowproxy.wire.images import read_images
+from shadowproxy.wire.infer import read_infer
+from shadowproxy.wire.messages import read_messages
+from shadowproxy.wire.ollama import read_ollama
 from shadowproxy.wire.paths import GENERIC, dialect_of, route_of
+from shadowproxy.wire.predict import read_predict
+from shadowproxy.wire.rerank import read_rerank
+from shadowproxy.wire.responses import read_responses
+from shadowproxy.wire.speech import read_speech
 from shadowproxy.wire.transfer import can_decode
 
-__all__ = ["UNDECODABLE", "dialect_of", "outcome_of", "read_answer", "route_of"]
+__all__ = ["READERS", "UNDECODABLE", "dialect_of", "outcome_of", "read_answer", "route_of"]
 
 #: ``type`` of an error that says: we could not read this. ``code`` is ``too_large``, ``unknown_coding`` or ``damaged``.
 UNDECODABLE = "undecodable"
 
-_READERS: dict[str, Callable[[DecodedReply], Answer]] = {
+#: Dialect → its reader. A reader raises :class:`~shadowproxy.errors.BoundExceeded`, and nothing else.
+READERS: dict[str, Callable[[DecodedReply], Answer]] = {
     "chat": read_chat,
+    "completions": read_completions,
+    "embeddings": read_embeddings,
+    "generate": read_generate,
+    "images": read_images,
+    "infer": read_infer,
+    "messages": read_messages,
+    "ollama": read_ollama,
+    "predict": read_predict,
+    "rerank": read_rerank,
+    "responses": read_responses,
+    "speech": read_speech,
     GENERIC: read_generic,
 }
 
 
-def read_answer(request: Request, reply: Reply) -> Answer:
-    """What ``reply`` says, in the dialect that ``request`` was made in. Never raises on anything a peer may send."""
+def read_answer(request: Request, reply: Reply, custom: CustomDialects | None = None) -> Answer:
+    """What ``reply`` says, in the dialect that ``request`` was made in. Never raises on anything a peer may send.
+
+    ``custom`` holds the dialects that the configuration describes; on their paths they go before the ones known here.
+    """
     dialect = dialect_of(request.target) if _speaks_dialect(request, reply) else GENERIC
     try:
-        return _READERS[dialect](decoded(reply))
+        plain = decoded(reply)
+        answer = None if custom is None or not _speaks_dialect(request, reply) else custom.read(request.target, plain)
+        return READERS[dialect](plain) if answer is None else answer
     except ProtocolError as exc:
         code = _undecodable_code(exc, reply)
         return Answer(dialect, error=ReplyError(str(exc), type=UNDECODABLE, code=code), is_complete=False)

@@ -462,10 +462,10 @@ def test_not_a_number_does_not_cost_the_chunk() -> None:
 
 
 def test_unknown_fields_and_events_are_named() -> None:
-    chunk = delta(content="a", audio={}) | {"citations": []}
+    chunk = delta(content="a", encrypted={}) | {"citations": []}
     chunk["choices"][0]["native_finish_reason"] = None
     answer = streamed(chunk, b'event: ping\ndata: {"type": "ping"}\n\n', "7", "no json", chunk, DONE)
-    assert answer.unknown == ("citations", "choices.native_finish_reason", "delta.audio", "event ping", "type", "event message")
+    assert answer.unknown == ("citations", "choices.native_finish_reason", "delta.encrypted", "event ping", "type", "event message")
     assert (answer.error, answer.text) == (None, "aa")
     assert whole(message(content=[{"type": "image_url"}], annotations=[])).unknown == ("message.annotations", "content.image_url")
 

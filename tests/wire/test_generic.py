@@ -6,7 +6,7 @@ import hashlib
 
 import pytest
 
-from shadowproxy.exchange import Answer, Read, Reply, ReplyError, Request
+from shadowproxy.exchange import Answer, Media, Read, Reply, ReplyError, Request
 from shadowproxy.wire.reading import read_answer
 
 JSON = (b"content-type", b"application/json")
@@ -14,12 +14,12 @@ STREAM = (b"content-type", b"text/event-stream")
 
 
 def _read(body: bytes, *headers: tuple[bytes, bytes], status: int = 200) -> Answer:
-    """Read ``body`` as the reply to a prediction request, come after 0.5 s."""
+    """Read ``body`` as the reply to a request that no dialect claims, come after 0.5 s."""
     return _read_all(((0.5, body),) if body else (), *headers, status=status)
 
 
 def _read_all(reads: tuple[Read, ...], *headers: tuple[bytes, bytes], status: int = 200) -> Answer:
-    return read_answer(Request("POST", "/v2/models/iris/infer", (), b"{}"), Reply(status, headers, reads))
+    return read_answer(Request("POST", "/v1/anything", (), b"{}"), Reply(status, headers, reads))
 
 
 @pytest.mark.parametrize(
@@ -51,11 +51,20 @@ def test_other_replies_with_text(content_type: bytes | None, body: bytes, dialec
 
 
 @pytest.mark.parametrize(
-    ("content_type", "body"), [(b"image/png", b"\x89PNG"), (b"application/octet-stream", b"abc"), (b"", b"\0"), (b"", b"\xff")]
+    ("content_type", "body", "kind"),
+    [
+        (b"image/png", b"\x89PNG", "image"),
+        (b"audio/mpeg; rate=1", b"\xff\xfb", "audio"),
+        (b"video/mp4", b"\0", "video"),
+        (b"application/octet-stream", b"abc", "file"),
+        (b"", b"\0", "file"),
+        (b"", b"\xff", "file"),
+    ],
 )
-def test_binary_replies_are_told_apart_by_their_digest(content_type: bytes, body: bytes) -> None:
-    answer = _read(body, (b"content-type", content_type))
-    assert (answer.dialect, answer.text, answer.unknown) == ("bytes", "", (f"sha256:{hashlib.sha256(body).hexdigest()}",))
+def test_binary_replies_are_told_apart_by_their_digest(content_type: bytes, body: bytes, kind: str) -> None:
+    answer, digest = _read(body, (b"content-type", content_type)), hashlib.sha256(body).hexdigest()
+    assert (answer.dialect, answer.text, answer.unknown) == ("bytes", "", (f"sha256:{digest}",))
+    assert answer.first.media == (Media(kind, digest, len(body)),)
 
 
 def test_other_failed_requests_have_their_error() -> None:

@@ -17,7 +17,7 @@ from shadowproxy.wire import decoded as decoded_module
 from shadowproxy.wire.reading import UNDECODABLE, outcome_of, read_answer
 
 CHAT = Request("POST", "/v1/chat/completions", (), b"{}")
-OTHER = Request("POST", "/v2/models/iris/infer", (), b"{}")
+OTHER = Request("POST", "/v1/anything", (), b"{}")
 JSON = (b"content-type", b"application/json")
 STREAM = (b"content-type", b"text/event-stream")
 HELLO = b'{"choices":[{"index":0,"message":{"content":"Hello"},"finish_reason":"stop"}]}'
