@@ -79,6 +79,6 @@ def roles_of(supervisor: int) -> dict[str, list[int]]:
     for pid in descendants(supervisor):
         line = command_line(pid)
         for role in ("gateway", "shadow"):
-            if f"shadowproxy.app {role}" in line:
+            if f"shadowproxy.processes.{role}" in line:
                 roles[role].append(pid)
     return roles

@@ -19,6 +19,10 @@ from shadowproxy.errors import FrameError
 
 _log = logging.getLogger(__name__)
 _LENGTH = struct.Struct(">I")
+
+#: Exit code of a child that cannot do its work as configured: restarting would not help. sysexits.h EX_CONFIG.
+EXIT_CANNOT_START = 78
+
 _MAX_BYTES = 256 * 1024 * 1024
 
 

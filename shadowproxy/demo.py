@@ -32,6 +32,7 @@ from rich.text import Text
 
 from shadowproxy import config
 from shadowproxy.errors import ShadowproxyError, StartError
+from shadowproxy.terminal import LEGEND, verdict_table
 from shadowproxy.testing import live as live_model
 from shadowproxy.testing.answers import load as load_recordings
 from shadowproxy.verdict.wording import duration
@@ -273,7 +274,7 @@ class Demo:
         head = Text(f"{seconds:4.0f} s   {traffic.answered} answers streamed to clients, {traffic.failed} failed", style="bold")
         width = self._console.width - 6
         question = Text(f"  Q {_clipped(traffic.last_prompt, width)}\n  A {_clipped(traffic.last_answer, width)}", style="dim")
-        return Group(head, question, Text(), _verdict_table(verdicts), _LEGEND)
+        return Group(head, question, Text(), verdict_table(verdicts), LEGEND)
 
     def _progress_line(self, verdicts: list[dict[str, Any]]) -> str:
         states = ", ".join(f"{verdict['candidate']}: {verdict['state']}, {verdict['pairs']} pairs" for verdict in verdicts)
@@ -281,8 +282,8 @@ class Demo:
 
     def _show_result(self, verdicts: list[dict[str, Any]]) -> None:
         console, traffic = self._console, self._traffic
-        console.print(_verdict_table(verdicts))
-        console.print(_LEGEND)
+        console.print(verdict_table(verdicts))
+        console.print(LEGEND)
         for verdict in verdicts:
             deserved = CAST[verdict["candidate"]].deserves
             mark = "[green]as deserved[/green]" if verdict["state"] == deserved else f"[red]but deserved {deserved}[/red]"
@@ -352,63 +353,6 @@ def _asked(gates: config.Gates) -> tuple[tuple[str, str, str], ...]:
         ),
         ("ttft", f"first token of the slowest {100 * (1 - gates.ttft.quantile):.2g} %", late if gates.ttft.enabled else "off"),
     )
-
-
-#: Below each picture. The bounds hold at every look at once, so that looking often is no cheating.
-_LEGEND = Text(" · no difference   ● mean   ═ its bounds   ┃ margin: left of it passes", style="dim")
-
-
-def _verdict_table(verdicts: list[dict[str, Any]]) -> Table:
-    table = Table(box=None, padding=(0, 1), header_style="dim")
-    for heading in ("", "gate", "pairs", "worse by", "bounds", "better ←" + "→ worse".rjust(_BAR_CELLS - 8)):
-        table.add_column(
-            heading,
-            no_wrap=True,
-            min_width=8 if not heading else None,
-            justify="right" if heading in ("pairs", "worse by", "bounds") else "left",
-        )
-    for verdict in verdicts:
-        lines = [Text(verdict["candidate"], style="bold"), _state_text(verdict["state"])]
-        for gate in verdict["gates"]:
-            if gate["role"] == "guard":
-                table.add_row(lines.pop(0) if lines else "", *_gate_cells(gate))
-        for line in lines:
-            table.add_row(line)
-        table.add_row()
-    return table
-
-
-def _state_text(state: str) -> Text:
-    return Text(state.upper(), style={"promote": "bold green", "rollback": "bold red"}.get(state, "yellow"))
-
-
-def _gate_cells(gate: Mapping[str, Any]) -> tuple[str | Text, ...]:
-    if not gate["n"]:
-        # The limit of ttft is the primary's own tail, measured over the first pairs: they cannot count for it as well.
-        return (gate["gate"], "0", "-", "-", Text("measuring its limit" if gate["gate"] == "ttft" else "", style="dim"))
-    bounds = f"{gate['lower']:+.3f}…{gate['upper']:+.3f}"
-    return (gate["gate"], str(gate["n"]), f"{gate['mean']:+.3f}", bounds, _bar(gate))
-
-
-#: The picture spans this much on either side of 0; what lies further out shows as an arrow at its edge.
-_BAR_SPAN = 0.12
-_BAR_CELLS = 23  # the whole table then fits 80 columns
-
-
-def _bar(gate: Mapping[str, Any]) -> Text:
-    """The interval (═), its mean (●) and the margin (┃) on a line around 0 (·)."""
-
-    def cell(value: float) -> int:
-        share = (min(max(value, -_BAR_SPAN), _BAR_SPAN) + _BAR_SPAN) / (2 * _BAR_SPAN)
-        return round(share * (_BAR_CELLS - 1))
-
-    cells = [" "] * _BAR_CELLS
-    cells[cell(0)] = "·"
-    for index in range(cell(gate["lower"]), cell(gate["upper"]) + 1):
-        cells[index] = "═"
-    cells[cell(gate["margin"])] = "┃"
-    cells[cell(gate["mean"])] = "▶" if gate["mean"] > _BAR_SPAN else "◀" if gate["mean"] < -_BAR_SPAN else "●"
-    return Text("".join(cells), style={"pass": "green", "fail": "red"}.get(gate["outcome"], "yellow"))
 
 
 def _clipped(text: str, width: int) -> str:

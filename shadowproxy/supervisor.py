@@ -35,9 +35,6 @@ from shadowproxy.watching import VerdictWatcher
 
 _log = logging.getLogger(__name__)
 
-#: Exit code of a child that cannot do its work as configured: restarting would not help. sysexits.h EX_CONFIG.
-EXIT_CANNOT_START = 78
-
 _RESTART_FIRST_S = 0.1  # a crash costs at most this before the new process is started
 _RESTART_MOST_S = 5.0  # a process that crashes again and again must not eat a core
 _HEALTHY_AFTER_S = 10.0
@@ -346,7 +343,7 @@ class Supervisor:
             code = await self._run_once(child)
             if self._should_end(child):
                 return
-            if code == EXIT_CANNOT_START and not child.was_ever_ready:
+            if code == control.EXIT_CANNOT_START and not child.was_ever_ready:
                 if child in self._trials:
                     return
                 self._failure = StartError(f"{child.name} cannot start; its message is above")
@@ -370,8 +367,7 @@ class Supervisor:
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-m",
-                "shadowproxy.app",
-                child.role,
+                f"shadowproxy.processes.{child.role}",
                 stdin=asyncio.subprocess.PIPE,
                 pass_fds=child.fds,
                 start_new_session=True,  # Ctrl-C is for us; we tell the children when to stop

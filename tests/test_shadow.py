@@ -10,10 +10,10 @@ from collections.abc import AsyncIterator
 import orjson
 import pytest
 
-from shadowproxy.app import build_shadow
 from shadowproxy.config import build
 from shadowproxy.counts import CELLS, COPIES, NOT_MIRRORED, PAIRS_ISSUED, PAIRS_RESOLVED, STEP_FAILURES, Counts, Totals
 from shadowproxy.handover.frames import ExchangeFrame
+from shadowproxy.processes.shadow import build_shadow
 from shadowproxy.shadow import Ledger, Shadow
 from shadowproxy.tasks import Tasks
 from shadowproxy.testing.faults import FaultyServer

@@ -139,7 +139,9 @@ class Serving:
     def pids(self, role: str) -> list[int]:
         """Children that run as ``gateway`` or ``shadow``."""
         return [
-            pid for pid in self.everyone() if _read(pid, "cmdline").rstrip(b"\0").split(b"\0")[-2:] == [b"shadowproxy.app", role.encode()]
+            pid
+            for pid in self.everyone()
+            if _read(pid, "cmdline").rstrip(b"\0").split(b"\0")[-1] == f"shadowproxy.processes.{role}".encode()
         ]
 
     def temp_files(self) -> list[str]:

@@ -29,7 +29,7 @@ def test_nothing_is_told_unless_asked_for(section: dict | None) -> None:
 
 def test_nothing_of_opentelemetry_is_imported_unless_configured() -> None:
     code = (
-        "import sys, shadowproxy.app; from shadowproxy.config import build; from shadowproxy.telemetry.loading import load;"
+        "import sys, shadowproxy.processes.shadow; from shadowproxy.config import build; from shadowproxy.telemetry.loading import load;"
         "load(build({'primary': {'url': 'http://a:1'}}));"
         "print(*(name for name in sys.modules if name.startswith(('opentelemetry', 'requests', 'google.protobuf'))))"
     )
