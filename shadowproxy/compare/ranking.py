@@ -14,7 +14,7 @@ from shadowproxy.exchange import Divergence, Ranked, Severity
 
 #: Lines that are compared: whoever ranks more shows the top of it.
 MAX_LINES = 1_000
-#: How fast attention falls from line to line: at 0.9 the first ten lines have 86 % of the weight (Webber, Moffat, Zobel 2010, section 4.4).
+#: How fast attention falls from line to line: at 0.9 the first ten lines have 86 % of the weight (Webber, Moffat, Zobel 2010).
 PERSISTENCE = 0.9
 #: From here on only far-down lines have changed places.
 SIMILAR_ORDER = 0.95
@@ -42,7 +42,7 @@ def compare_ranking(primary: Sequence[Ranked], other: Sequence[Ranked]) -> Found
 
 
 def rank_biased_overlap(one: Sequence[int], two: Sequence[int], persistence: float = PERSISTENCE) -> float:
-    """Extrapolated rank-biased overlap of two rankings of the same length, within 0..1 (Webber, Moffat, Zobel 2010, equation 23)."""
+    """Extrapolated rank-biased overlap of two rankings of the same length, within 0..1 (Webber, Moffat, Zobel 2010)."""
     seen: set[int] = set()
     common, weight, total = 0, 1.0, 0.0
     for depth, pair in enumerate(zip(one, two, strict=True), start=1):
