@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import Any
 
 from shadowproxy.verdict.decision import Evidence, Rules, State, Verdict
-from shadowproxy.verdict.gates import Finding, Role
+from shadowproxy.verdict.findings import Finding
+from shadowproxy.verdict.gates import Role
 from shadowproxy.verdict.reasons import Reason
 
 

@@ -15,7 +15,6 @@ in any order, and a restart loses nothing that was counted. It costs some pairs;
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -57,15 +56,16 @@ def log_e_rollback(values: ArrayLike, counts: ArrayLike, margin: float, support:
     return log_e_promote(-np.asarray(values, dtype=np.float64), counts, -margin, (-support[1], -support[0]))
 
 
-def bounds(values: ArrayLike, counts: ArrayLike, support: Support, alpha_lower: float, alpha_upper: float) -> tuple[float, float]:
+def bounds(values: ArrayLike, counts: ArrayLike, support: Support, alpha_lower: float, alpha_upper: float) -> tuple[Floats, Floats]:
     """Confidence sequence for the mean of D: (lower, upper), each one-sided at its own alpha and valid at all times at once.
 
     ``upper`` is the smallest margin whose promote e-value reaches 1/alpha_upper, so upper < margin and "promote" are one statement;
     ``lower`` likewise with rollback. Without data they are the ends of the support. Both are rounded outwards by up to ``RESOLUTION``.
+    Leading axes of ``counts`` are kept: many histograms cost little more than one.
     """
     seen_values, seen = _checked(values, counts, support)
     low, high = support
-    return -float(_upper(-seen_values, seen, (-high, -low), alpha_lower)), float(_upper(seen_values, seen, support, alpha_upper))
+    return -_upper(-seen_values, seen, (-high, -low), alpha_lower), _upper(seen_values, seen, support, alpha_upper)
 
 
 def mean_and_variance(values: ArrayLike, counts: ArrayLike) -> tuple[float, float]:
@@ -94,11 +94,23 @@ def pairs_to_promote(
     wealth = seen @ log_factors
     ends = _log_factors(np.array(support), margin, support[1])
     growth = (wealth + prior * ends.sum(axis=0)) / (seen.sum() + 2 * prior)
-    return _first_reaching(wealth, growth, math.log(1 / alpha))
+    return first_reaching(wealth, growth, math.log(1 / alpha))
 
 
-def _first_reaching(wealth: Floats, growth: Floats, target: float) -> int | None:
-    """Smallest whole t >= 0 with log-mean-exp(wealth + t growth) >= target.
+def growth_to_promote(values: ArrayLike, law: ArrayLike, margin: float, support: Support) -> Floats:
+    """Expected growth of each gambler's log wealth per pair, where D takes ``values`` with the chances ``law``."""
+    seen_values, chances = _checked(values, law, support)
+    _check_margin(margin, support)
+    return np.asarray(chances @ _log_factors(seen_values, margin, support[1]))
+
+
+def growth_to_roll_back(values: ArrayLike, law: ArrayLike, margin: float, support: Support) -> Floats:
+    """The same for the gamblers on rollback."""
+    return growth_to_promote(-np.asarray(values, dtype=np.float64), law, -margin, (-support[1], -support[0]))
+
+
+def first_reaching(wealth: Floats, growth: Floats, target: float) -> int | None:
+    """Smallest whole t >= 0 with log-mean-exp(wealth + t growth) >= target; None where no gambler gains.
 
     The left side is convex in t, so from below the target it crosses at most once, and bisection finds that crossing.
     """
@@ -119,25 +131,21 @@ def _first_reaching(wealth: Floats, growth: Floats, target: float) -> int | None
     return high
 
 
-def _upper(values: Floats, counts: Floats, support: Support, alpha: float) -> float:
-    """Smallest margin that is shown to be beaten, rounded up. The e-value grows with the margin, and is <= 1 at the mean (Jensen)."""
-    high = support[1]
-    if counts.sum() <= 0:
-        return high
+def _upper(values: Floats, counts: Floats, support: Support, alpha: float) -> Floats:
+    """Smallest margin that is shown to be beaten, rounded up; of every histogram at once, by bisection.
+
+    The e-value grows with the margin, and is <= 1 at the mean (Jensen), so the mean is a lower end. The upper end itself is not asked.
+    """
     target = math.log(1 / alpha)
-    return _bisect(
-        lambda m: bool(_log_mean_exp(counts @ _log_factors(values, m, high)) >= target), mean_and_variance(values, counts)[0], high
-    )
-
-
-def _bisect(holds: Callable[[float], bool], low: float, high: float) -> float:
-    """Upper end of a bracket of at most ``RESOLUTION`` around the point from which on ``holds``; ``high`` itself is not asked."""
-    while high - low > RESOLUTION:
+    total = counts.sum(axis=-1)
+    low, high = np.where(total > 0, counts @ values / np.maximum(total, 1), support[1]), np.full(total.shape, support[1])
+    for _ in range(math.ceil(math.log2((support[1] - support[0]) / RESOLUTION))):
         middle = (low + high) / 2
-        if holds(middle):
-            high = middle
-        else:
-            low = middle
+        # The floor is for histograms whose bound is the end itself; any other middle is further from it.
+        room = np.maximum(support[1] - middle, RESOLUTION / 4)
+        stakes = np.multiply.outer((middle[..., None] - values) / room[..., None], FRACTIONS)
+        is_beaten = _log_mean_exp(np.einsum("...b,...bk->...k", counts, np.log1p(stakes))) >= target
+        low, high = np.where(is_beaten, low, middle), np.where(is_beaten, middle, high)
     return high
 
 

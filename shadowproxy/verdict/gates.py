@@ -1,18 +1,19 @@
-"""Gates: a margin on the mean of one check's paired difference, and what the counts say about it. PURE.
+"""Gates: a margin on the mean of one check's paired difference. PURE.
 
-Between ``evidence`` (e-values of a histogram) and ``decision`` (all findings together). What gates exist is a table: a new
-gate is a row in :data:`_TEMPLATES`, a check in ``cells`` and its words in ``wording``.
+Comes before ``findings`` (what the counts say about a gate). What gates exist is a table: a new gate is a row in
+:data:`_TEMPLATES`, a check in ``checks`` with its reduction, and its words in ``wording``.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from types import MappingProxyType
 
-from shadowproxy.verdict import cells, evidence
-from shadowproxy.verdict.wording import WORDINGS, count, duration
+from shadowproxy.verdict import checks, evidence
+from shadowproxy.verdict.limits import Budget
+from shadowproxy.verdict.reductions import budget_check
 
 
 class Role(StrEnum):
@@ -20,17 +21,10 @@ class Role(StrEnum):
 
     GUARD = "guard"
     """Judges the candidate: must pass for a promotion, and can cause a rollback."""
+    WATCH = "watch"
+    """Seen too seldom here to hold back a promotion, which would take for ever; can still cause a rollback."""
     NEGATIVE_CONTROL = "negative_control"
     """Judges our own instrument: where it fails nothing else can be believed."""
-
-
-class GateOutcome(StrEnum):
-    PASS = "pass"  # noqa: S105 - a word, not a secret
-    """Shown to be within the margin."""
-    FAIL = "fail"
-    """Shown to be beyond the margin, counting that several gates were looked at."""
-    INCONCLUSIVE = "inconclusive"
-    """Neither, yet. It does not mean that there is no difference."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +32,8 @@ class GateRule:
     """A rule on one check: H0 of promotion is E[D] >= ``margin``, H0 of rollback is E[D] <= ``margin``.
 
     ``support`` is the closed range of D. A rule that ``needs_control`` is in force only with a control arm; one that ``stands_in_for``
-    another only where that other one cannot be, for want of control.
+    another only where that other one cannot be, for want of control. A rule ``when_seen`` guards only where its check is seen in a fair
+    share of the pairs: a route without tool calls is not held back for want of them.
     """
 
     name: str
@@ -48,15 +43,22 @@ class GateRule:
     needs_control: bool = False
     stands_in_for: str = ""
     role: Role = Role.GUARD
+    when_seen: bool = False
 
     def __post_init__(self) -> None:
-        if self.check not in cells.CHECKS:
-            raise ValueError(f"gate {self.name}: check {self.check!r} is not one of {', '.join(cells.CHECKS)}")
+        values = checks.values_of(self.check)
+        if not values:
+            raise ValueError(f"gate {self.name}: check {self.check!r} is not one of {', '.join(checks.CHECKS)}")
         low, high = self.support
         if not low < self.margin < high:
             raise ValueError(f"gate {self.name}: margin {self.margin} is not inside the range {low}..{high} of the difference")
-        if not all(low <= value <= high for value in cells.CHECKS[self.check].values()):
+        if not all(low <= value <= high for value in values.values()):
             raise ValueError(f"gate {self.name}: check {self.check!r} has values outside the range {low}..{high}")
+
+    @property
+    def family(self) -> str:
+        """The gate's name in reason codes: all budgets share one."""
+        return BUDGET if self.name.startswith(checks.BUDGET) else self.name
 
     def is_in_force(self, has_control: bool) -> bool:
         if self.stands_in_for:
@@ -64,21 +66,100 @@ class GateRule:
         return has_control or not self.needs_control
 
 
+#: Family of the gates that configured budgets make.
+BUDGET = "budget"
+
 _SIGNED: evidence.Support = (-1.0, 1.0)
 _UNIT: evidence.Support = (0.0, 1.0)
 
-#: Every gate there is, with its default margin. See ``cells`` for what each check measures.
+
+def _matched(name: str, check: str, margin: float, *, when_seen: bool = False) -> GateRule:
+    """Candidate against the served answer."""
+    return GateRule(name, check, margin, _SIGNED, when_seen=when_seen)
+
+
+def _adjusted(name: str, margin: float, *, when_seen: bool = True) -> GateRule:
+    """Candidate against the served answer, less the noise floor."""
+    return GateRule(name, name, margin, _SIGNED, needs_control=True, when_seen=when_seen)
+
+
+def _absolute(stands_in_for: str, margin: float, *, when_seen: bool = True) -> GateRule:
+    name = f"{stands_in_for}_absolute"
+    return GateRule(name, name, margin, _UNIT, stands_in_for=stands_in_for, when_seen=when_seen)
+
+
+def _negative(name: str, check: str) -> GateRule:
+    return GateRule(name, check, _MARGIN_OF_ITS_GATE, _SIGNED, needs_control=True, role=Role.NEGATIVE_CONTROL)
+
+
+_MARGIN_OF_ITS_GATE = 0.0
+
+#: Every gate there is, with its default margin. See ``reductions`` for what each check measures.
 _TEMPLATES: tuple[GateRule, ...] = (
-    GateRule("error", cells.ERROR, 0.005, _SIGNED),
-    GateRule("similarity", cells.SIMILARITY, 0.02, _SIGNED, needs_control=True),
-    GateRule("similarity_absolute", cells.SIMILARITY_ABSOLUTE, 0.2, _UNIT, stands_in_for="similarity"),
-    GateRule("ttft", cells.TTFT_TAIL, 0.0, _SIGNED),
-    GateRule("aa_error", cells.AA_ERROR, 0.005, _SIGNED, needs_control=True, role=Role.NEGATIVE_CONTROL),
-    GateRule("aa_ttft", cells.AA_TTFT, 0.0, _SIGNED, needs_control=True, role=Role.NEGATIVE_CONTROL),
+    _matched("error", checks.ERROR, 0.005),
+    _matched("json_valid", checks.JSON_VALID, 0.005, when_seen=True),
+    _matched("tool_valid", checks.TOOL_VALID, 0.005, when_seen=True),
+    _matched("truncated", checks.TRUNCATED, 0.02),
+    _adjusted("structure", 0.02),
+    _absolute("structure", 0.2),
+    _adjusted("tools", 0.02),
+    _absolute("tools", 0.2),
+    _adjusted("similarity", 0.02, when_seen=False),
+    _absolute("similarity", 0.2, when_seen=False),
+    _adjusted("facts", 0.05),
+    _absolute("facts", 0.3),
+    _adjusted("refusal", 0.02),
+    _absolute("refusal", 0.05),
+    _matched("ttft", checks.TTFT_TAIL, 0.0),
+    _matched("itl", checks.ITL_TAIL, 0.0),
+    _matched("duration", checks.DURATION_TAIL, 0.0),
+    _matched("cost", checks.COST, 0.0),
+    _matched("tokens", checks.TOKENS, 0.0),
+    _matched("judge", checks.JUDGE, 0.05),
+    _negative("aa_error", checks.AA_ERROR),
+    _negative("aa_ttft", checks.AA_TTFT),
+    _negative("aa_itl", checks.AA_ITL),
+    _negative("aa_duration", checks.AA_DURATION),
 )
 
-#: Names of the gates that guard.
-GATE_NAMES: tuple[str, ...] = tuple(rule.name for rule in _TEMPLATES if rule.role is Role.GUARD)
+#: Gates that ask for something first: a schema worth comparing, a limit, prices, a judge. They are off until they are given a margin.
+_OFF_BY_DEFAULT = ("truncated", "structure", "itl", "duration", "cost", "tokens", "judge")
+
+#: Gate → default margin, None where it is off by default. Stand-ins and negative controls go with their gate.
+DEFAULT_MARGINS: Mapping[str, float | None] = MappingProxyType(
+    {rule.name: None if rule.name in _OFF_BY_DEFAULT else rule.margin for rule in _TEMPLATES if rule.role is Role.GUARD}
+)
+
+#: Families of the gates that guard, as they appear in reason codes.
+GATE_NAMES: tuple[str, ...] = (*DEFAULT_MARGINS, BUDGET)
+
+_NO_MARGINS: Mapping[str, float | None] = MappingProxyType({})
+
+
+def gate_rules(margins: Mapping[str, float | None] = _NO_MARGINS, budgets: Sequence[Budget] = ()) -> tuple[GateRule, ...]:
+    """The rules with these margins, and one for each budget.
+
+    ``margins`` by gate: None switches a gate off, a gate left out keeps its default. A stand-in (``similarity_absolute``) goes with its
+    gate, at a margin of its own: 1 - the mean similarity to be shown, or the share of answers that may differ. A negative control has
+    the margin of its gate: an instrument that is off by less cannot cause that gate's failure. Raises :class:`ValueError` for a gate
+    that does not exist, a margin outside its range, and budgets of one name.
+    """
+    if strange := sorted(set(margins) - set(DEFAULT_MARGINS)):
+        raise ValueError(f"there is no gate {strange[0]!r}; gates are {', '.join(DEFAULT_MARGINS)}")
+    names = [budget.name for budget in budgets]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ValueError(f"two budgets are called {twice[0]!r}")
+    chosen = {**DEFAULT_MARGINS, **margins}
+    found = [replace(rule, margin=margin) for rule in _TEMPLATES if (margin := _margin(rule, chosen)) is not None]
+    return (*found, *(GateRule(budget_check(budget), budget_check(budget), budget.share, _UNIT) for budget in budgets))
+
+
+def _margin(rule: GateRule, chosen: Mapping[str, float | None]) -> float | None:
+    if rule.role is Role.NEGATIVE_CONTROL:
+        return chosen[rule.name.removeprefix("aa_")]
+    if rule.stands_in_for and chosen[rule.stands_in_for] is None:
+        return None
+    return chosen[rule.name]
 
 
 def rules(
@@ -87,143 +168,7 @@ def rules(
     min_similarity: float = 0.8,
     ttft_margin: float | None = 0.0,
 ) -> tuple[GateRule, ...]:
-    """The rules with these margins; None switches a gate off.
-
-    ``min_similarity`` is the mean similarity that must be shown where there is no control arm. A negative control has the margin of
-    its gate: an instrument that is off by less cannot cause that gate's failure. Raises :class:`ValueError` for a margin outside its range.
-    """
-    margins = {
-        "error": error_margin,
-        "similarity": similarity_margin,
-        "similarity_absolute": None if similarity_margin is None else 1 - min_similarity,
-        "ttft": ttft_margin,
-        "aa_error": error_margin,
-        "aa_ttft": ttft_margin,
-    }
-    return tuple(replace(rule, margin=margin) for rule in _TEMPLATES if (margin := margins[rule.name]) is not None)
-
-
-@dataclass(frozen=True, slots=True)
-class Levels:
-    """How sure is sure. ``family`` is the number of findings of the same role: one among many must be that much surer to be named."""
-
-    alpha_promote: float
-    alpha_rollback: float
-    family: int = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """What one stratum brought to one check: ``counts`` per cell, ``lost`` pairs of unknown outcome, and the present rate."""
-
-    route: str
-    counts: Mapping[str, int]
-    lost: int = 0
-    pairs_per_s: float = 0.0
-
-    @property
-    def n(self) -> int:
-        return sum(self.counts.values())
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What the counts of one stratum say about one gate.
-
-    ``n``, ``mean`` and ``counts`` are as observed (``mean`` None without data). ``lower``, ``upper`` and the e-values take every lost
-    pair at its worst: as a failure where passing is tested, as a success where failing is. ``pairs_needed`` estimates how many more
-    pairs of this stratum a pass takes, None where it will not pass as things are; ``seconds_needed`` the same in time, None also where
-    no pairs come.
-    """
-
-    route: str
-    gate: str
-    role: Role
-    outcome: GateOutcome
-    n: int
-    mean: float | None
-    lower: float
-    upper: float
-    margin: float
-    log10_e_promote: float
-    log10_e_rollback: float
-    pairs_needed: int | None
-    seconds_needed: float | None
-    counts: Mapping[str, int]
-    lost: int
-    reason: str
-
-
-def judge(rule: GateRule, sample: Sample, levels: Levels) -> Finding:
-    """One gate on one stratum. Cells that the check does not have must have been taken out."""
-    low, high = rule.support
-    values = [*cells.CHECKS[rule.check].values(), low, high]
-    counted = [sample.counts.get(cell, 0) for cell in cells.CHECKS[rule.check]]
-    at_best, at_worst = [*counted, sample.lost, 0], [*counted, 0, sample.lost]
-    log_e_promote = float(evidence.log_e_promote(values, at_worst, rule.margin, rule.support))
-    log_e_rollback = float(evidence.log_e_rollback(values, at_best, rule.margin, rule.support))
-    lower, _ = evidence.bounds(values, at_best, rule.support, levels.alpha_rollback, levels.alpha_promote)
-    _, upper = evidence.bounds(values, at_worst, rule.support, levels.alpha_rollback, levels.alpha_promote)
-    n = sample.n
-    needed = evidence.pairs_to_promote(values, at_worst, rule.margin, rule.support, levels.alpha_promote) if n else None
-    finding = Finding(
-        route=sample.route,
-        gate=rule.name,
-        role=rule.role,
-        outcome=_outcome(log_e_promote, log_e_rollback, levels),
-        n=n,
-        mean=evidence.mean_and_variance(values, [*counted, 0, 0])[0] if n else None,
-        lower=lower,
-        upper=upper,
-        margin=rule.margin,
-        log10_e_promote=log_e_promote / math.log(10),
-        log10_e_rollback=log_e_rollback / math.log(10),
-        pairs_needed=needed,
-        seconds_needed=needed / sample.pairs_per_s if needed is not None and sample.pairs_per_s > 0 else None,
-        counts=dict(sample.counts),
-        lost=sample.lost,
-        reason="",
-    )
-    return replace(finding, reason=_say(finding, rule))
-
-
-def as_failed(finding: Finding, rule: GateRule) -> Finding:
-    """The same finding, named as the one that caused a rollback."""
-    failed = replace(finding, outcome=GateOutcome.FAIL)
-    return replace(failed, reason=_say(failed, rule))
-
-
-def _outcome(log_e_promote: float, log_e_rollback: float, levels: Levels) -> GateOutcome:
-    """Never both: the bounds lie on both sides of the mean."""
-    if log_e_promote >= -math.log(levels.alpha_promote):
-        return GateOutcome.PASS
-    if log_e_rollback >= math.log(levels.family / levels.alpha_rollback):
-        return GateOutcome.FAIL
-    return GateOutcome.INCONCLUSIVE
-
-
-def _say(finding: Finding, rule: GateRule) -> str:
-    """``candidate fails 12.0 % of requests, primary 0.4 %: at least 8.1 points worse, margin 0.5``."""
-    if finding.mean is None:
-        return "no pair yet"
-    words = WORDINGS[rule.check]
-    lower, upper, margin = words.amount(finding.lower), words.amount(finding.upper), words.amount(rule.margin)
-    at_most = (
-        f"at most {upper}{words.unit} {words.worse}"
-        if finding.upper >= 0
-        else f"at least {words.amount(-finding.upper)}{words.unit} better"
-    )
-    says = {
-        GateOutcome.PASS: at_most,
-        GateOutcome.FAIL: f"at least {lower}{words.unit} {words.worse}",
-        GateOutcome.INCONCLUSIVE: f"between {lower} and {upper}{words.unit} {words.worse}",
-    }
-    needed = _say_needed(finding) if finding.outcome is GateOutcome.INCONCLUSIVE and finding.role is Role.GUARD else ""
-    return f"{words.shown(finding.counts, finding.mean)}: {says[finding.outcome]}, margin {margin}{needed}"
-
-
-def _say_needed(finding: Finding) -> str:
-    if finding.pairs_needed is None:
-        return "; will not pass as things are"
-    in_time = f" ({duration(finding.seconds_needed)})" if finding.seconds_needed is not None else ""
-    return f"; about {count(finding.pairs_needed)} more pairs{in_time}"
+    """Error, similarity and TTFT alone."""
+    others = {name: None for name in DEFAULT_MARGINS if name not in ("error", "similarity", "similarity_absolute", "ttft")}
+    margins = {"error": error_margin, "similarity": similarity_margin, "ttft": ttft_margin}
+    return gate_rules({**others, **margins, "similarity_absolute": 1 - min_similarity})

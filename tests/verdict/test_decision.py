@@ -8,12 +8,29 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shadowproxy.verdict.cells import CHECKS, CellKey, merge
-from shadowproxy.verdict.decision import UNMEASURED_AFTER, Evidence, Rules, State, Verdict, decide
-from shadowproxy.verdict.gates import GATE_NAMES, GateOutcome, Role, rules
-from shadowproxy.verdict.reasons import REASONS, Reason
+from shadowproxy.verdict.case import UNMEASURED_AFTER
+from shadowproxy.verdict.cells import CellKey, merge
+from shadowproxy.verdict.checks import CHECKS
+from shadowproxy.verdict.decision import Evidence, OnTimeout, Rules, State, Verdict, decide
+from shadowproxy.verdict.findings import GateOutcome
+from shadowproxy.verdict.gates import DEFAULT_MARGINS, GATE_NAMES, GateRule, Role, gate_rules
+from shadowproxy.verdict.limits import Budget
+from shadowproxy.verdict.reasons import REASONS, REMEDIES, Reason
+from shadowproxy.verdict.splits import Split
 
-RULES = Rules()
+
+def only(**margins: float | None) -> tuple[GateRule, ...]:
+    """The gates with these margins and no others."""
+    return gate_rules({**dict.fromkeys(DEFAULT_MARGINS), "similarity_absolute": 0.2, **margins})
+
+
+def rules(
+    error_margin: float | None = 0.005, similarity_margin: float | None = 0.02, ttft_margin: float | None = 0.0
+) -> tuple[GateRule, ...]:
+    return only(error=error_margin, similarity=similarity_margin, ttft=ttft_margin)
+
+
+RULES = Rules(gates=rules())
 #: Every code that some test here has seen; compared with REASONS at the end of the file.
 SEEN: set[str] = set()
 
@@ -264,11 +281,9 @@ def test_a_check_that_does_not_apply_on_a_route_stops_guarding_it_and_says_so() 
     embeddings = cells("embeddings", error={"both_ok": 2000})
     verdict = judged(merge(good(), embeddings))
     assert verdict.state is State.PROMOTE
-    assert codes(verdict) == ["within_margins"] * 4 + ["unmeasured"] * 2
-    assert {(reason.route, reason.gate) for reason in verdict.reasons if reason.code == "unmeasured"} == {
-        ("embeddings", "similarity"),
-        ("embeddings", "ttft"),
-    }
+    assert codes(verdict) == ["within_margins"] * 4 + ["unmeasured"]
+    note = verdict.reasons[-1]
+    assert (note.route, note.text) == ("embeddings", "embeddings: nothing to measure in 2,000 pairs for similarity, ttft; no guard there")
 
 
 def test_silence_on_a_new_route_holds_at_first() -> None:
@@ -356,6 +371,184 @@ def test_small_routes_are_judged_together() -> None:
     assert {finding.n for finding in verdict.findings if finding.route == "other"} == {1000}
 
 
+# --- slices ---------------------------------------------------------------------------------------------------------------
+
+
+def sliced(label: str, counts: dict[CellKey, int]) -> dict[CellKey, int]:
+    """The same counts as those of a slice."""
+    return {replace(key, route="", slice=label): n for key, n in counts.items() if not key.check.startswith("aa_")}
+
+
+def test_one_bad_slice_blocks_a_promotion_and_is_rolled_back_by_name() -> None:
+    """German is a tenth of all requests on every route, and fails in a tenth of them: one percent in all."""
+    german = merge(failing(1000, "chat"), cells(similarity={"0.00": 1000}, ttft_tail={"both_ok": 1000}))
+    english = good(9000)
+    whole = {key: n for key, n in merge(english, german).items() if key.check != "error"}
+    counts = merge(
+        whole, cells(error={"both_ok": 9960, "candidate_only": 40}), sliced("language=en", english), sliced("language=de", german)
+    )
+    verdict = judged(counts)
+    assert verdict.state is State.ROLLBACK
+    assert [(reason.code, reason.route, reason.slice) for reason in verdict.reasons] == [("worse:error", "", "language=de")]
+    assert verdict.reasons[0].text.startswith("language=de, error: candidate fails 10.0 % of requests")
+    assert judged({key: n for key, n in counts.items() if not key.slice}).state is State.PROMOTE
+    assert verdict.pairs == 10_000, "slices are no more pairs"
+
+
+def test_a_slice_that_is_not_shown_yet_holds() -> None:
+    counts = merge(good(4000), sliced("tools=no", good(3600)), sliced("tools=yes", good(400)))
+    verdict = judged(counts)
+    assert verdict.state is State.HOLD
+    assert {(reason.code, reason.slice, reason.gate) for reason in verdict.reasons} == {("undecided", "tools=yes", "error")}
+    assert judged(good(4000)).state is State.PROMOTE
+
+
+def test_small_slices_of_a_dimension_are_judged_together() -> None:
+    tenants = [sliced(f"tenant=t{i}", good(150)) for i in range(8)]
+    verdict = judged(merge(good(6000), sliced("tenant=acme", good(4800)), *tenants))
+    assert {(finding.route, finding.slice) for finding in verdict.findings} == {("chat", ""), ("", "tenant=acme"), ("", "tenant=other")}
+    assert {finding.n for finding in verdict.findings if finding.slice == "tenant=other"} == {1200}
+
+
+def test_pairs_lost_in_a_known_slice_count_there() -> None:
+    counts = merge(good(8000), sliced("tools=no", good(4000)), sliced("tools=yes", good(4000)))
+    known = judged(counts, issued=8020, unresolved=20, unresolved_by_route={"chat": 20}, unresolved_by_slice={"tools=yes": 20})
+    assert {finding.stratum: finding.lost for finding in known.findings if finding.gate == "error"} == {
+        "chat": 20, "tools=no": 0, "tools=yes": 20
+    }  # fmt: skip
+
+
+def test_negative_controls_are_not_sliced() -> None:
+    verdict = judged(merge(good(), sliced("tools=no", good(2000)), sliced("tools=yes", good(2000))))
+    assert {finding.slice for finding in verdict.findings if finding.role is Role.NEGATIVE_CONTROL} == {""}
+
+
+# --- gates that are in force when they are seen ------------------------------------------------------------------------------
+
+CALLING = Rules(gates=only(error=0.005, tools=0.02))
+
+
+def test_a_route_without_tool_calls_is_promoted_and_the_verdict_says_what_was_not_guarded() -> None:
+    verdict = judged(cells(error={"both_ok": 4000}), CALLING)
+    assert verdict.state is State.PROMOTE
+    assert codes(verdict) == ["within_margins", "unmeasured"]
+    assert verdict.reasons[-1].text == "chat: nothing to measure in 4,000 pairs for tools; no guard there"
+
+
+def test_a_gate_guards_where_its_check_is_seen_in_a_fair_share() -> None:
+    verdict = judged(cells(error={"both_ok": 4000}, tools={"both_ok": 200}), CALLING)
+    assert verdict.state is State.HOLD
+    assert codes(verdict) == ["undecided"]
+    assert judged(cells(error={"both_ok": 4000}, tools={"both_ok": 400}), CALLING).state is State.PROMOTE
+
+
+def test_a_few_calls_do_not_hold_a_promotion_back_for_ever_but_can_roll_back() -> None:
+    rare = judged(cells(error={"both_ok": 4000}, tools={"both_ok": 20}), CALLING)
+    assert rare.state is State.PROMOTE
+    assert codes(rare) == ["within_margins", "seldom"]
+    assert rare.reasons[-1].text == "chat, tools: seen in 20 of 4,000 pairs; can roll back, does not hold back"
+    assert [finding.role for finding in rare.findings] == [Role.GUARD, Role.WATCH]
+    broken = judged(cells(error={"both_ok": 4000}, tools={"candidate_only": 20}), CALLING)
+    assert broken.state is State.ROLLBACK
+    assert codes(broken) == ["worse:tools", "seldom"]
+
+
+def test_only_gates_that_find_nothing_promote_nothing() -> None:
+    verdict = judged(cells(error={"both_ok": 4000}), Rules(gates=only(tools=0.02)))
+    assert verdict.state is State.HOLD
+
+
+# --- shares that must come out as configured ----------------------------------------------------------------------------------
+
+
+def test_a_share_that_is_off_holds_before_anything_else_is_believed() -> None:
+    off = Split("control", 4700, 10_000, 0.5)
+    verdict = judged(merge(failing(), BIASED), splits=(Split("mirrored", 1000, 10_000, 0.1), off), unresolved=15)
+    assert (verdict.state, codes(verdict)) == (State.HOLD, ["srm"])
+    assert verdict.reasons[0].text == "control: 47.0 % of 10,000, where 50.0 % was configured"
+    assert judged(good(), splits=(Split("control", 4800, 10_000, 0.5),)).state is State.PROMOTE, "an e-value of 274 is no alarm"
+
+
+# --- attempts -----------------------------------------------------------------------------------------------------------------
+
+
+def test_attempts_of_one_candidate_share_one_error_rate() -> None:
+    limits = [replace(RULES, attempt=attempt).levels for attempt in range(1, 2001)]
+    assert sum(level.alpha_promote for level in limits) == pytest.approx(0.05, rel=1e-3)
+    assert sum(level.alpha_rollback for level in limits) < 0.05
+    assert RULES.levels.alpha_promote == 0.05
+
+
+def test_a_later_attempt_must_be_surer() -> None:
+    counts = cells(error={"both_ok": 1500})
+    limits = Rules(gates=rules(similarity_margin=None, ttft_margin=None))
+    assert judged(counts, replace(limits, attempt=1)).state is State.PROMOTE
+    assert judged(counts, replace(limits, attempt=3)).state is State.HOLD
+    worse = cells(error={"both_ok": 196, "candidate_only": 13})
+    assert judged(worse, replace(limits, attempt=1)).state is State.ROLLBACK
+    assert judged(worse, replace(limits, attempt=9)).state is State.HOLD
+
+
+# --- the end of a rollout -----------------------------------------------------------------------------------------------------
+
+OPEN = cells(error={"both_ok": 500})
+ENDS = Rules(gates=rules(similarity_margin=None, ttft_margin=None), max_pairs=500)
+
+
+@pytest.mark.parametrize(
+    ("policy", "state", "code"),
+    [
+        (OnTimeout.HOLD, State.HOLD, "near_margin"),
+        (OnTimeout.ROLLBACK, State.ROLLBACK, "timed_out"),
+        (OnTimeout.MANUAL, State.HOLD, "manual"),
+    ],
+)
+def test_the_policy_decides_what_becomes_of_an_undecided_rollout(policy: OnTimeout, state: State, code: str) -> None:
+    verdict = judged(OPEN, replace(ENDS, on_timeout=policy))
+    assert (verdict.state, codes(verdict)[0]) == (state, code)
+    assert "near_margin" in codes(verdict)
+    assert judged(OPEN, replace(ENDS, on_timeout=policy, max_pairs=501)).state is State.HOLD
+    assert judged(cells(error={"both_ok": 4000}), replace(ENDS, on_timeout=policy)).state is State.PROMOTE
+
+
+def test_nobody_is_rolled_back_for_waiting_out_the_soak() -> None:
+    verdict = judged(cells(error={"both_ok": 4000}), replace(ENDS, on_timeout=OnTimeout.ROLLBACK), age_s=60.0)
+    assert (verdict.state, codes(verdict)) == (State.HOLD, ["soak"])
+
+
+@pytest.mark.parametrize("counts", [{}, OPEN])
+def test_a_rollout_that_gets_old_on_little_traffic_says_so(counts: dict[CellKey, int]) -> None:
+    aged = replace(ENDS, max_pairs=50_000, max_age_s=3600.0)
+    assert codes(judged(counts, aged))[-1] == "low_traffic"
+    assert "low_traffic" not in codes(judged(counts, aged, age_s=3599.0))
+    assert judged(counts, replace(aged, on_timeout=OnTimeout.ROLLBACK)).state is State.ROLLBACK
+
+
+def test_promotion_waits_for_enough_sessions_and_hours_where_they_are_counted() -> None:
+    limits = replace(RULES, min_hours=2)
+    assert judged(good(), limits).state is State.PROMOTE
+    verdict = judged(good(), limits, sessions=29, hours=1)
+    assert (verdict.state, codes(verdict)) == (State.HOLD, ["min_sessions", "soak"])
+    assert [reason.text for reason in verdict.reasons] == ["29 of at least 30 sessions", "pairs in 1 of at least 2 clock hours"]
+    assert judged(good(), limits, sessions=30, hours=2).state is State.PROMOTE
+
+
+def test_a_primary_that_repeats_itself_makes_the_margin_a_demand_for_the_same_words() -> None:
+    verdict = judged(merge(good(), cells(noise_floor={"0.00": 3900, "+0.05": 100})))
+    assert codes(verdict)[-1] == "noise_floor"
+    assert (
+        verdict.reasons[-1].text == "the primary is 0.999 similar to itself: a margin of 0.02 asks the candidate for nearly the same words"
+    )
+    assert "noise_floor" not in codes(judged(merge(good(), cells(noise_floor={"0.00": 3000, "+0.05": 1000}))))
+    assert "noise_floor" not in codes(judged(merge(good(), cells(noise_floor={"0.00": 99}))))
+
+
+def test_all_gates_that_need_a_control_are_named_in_one_note() -> None:
+    verdict = judged(cells(error={"both_ok": 4000}), Rules(gates=only(error=0.005, tools=0.02, similarity=0.02)), has_control=False)
+    [note] = [reason for reason in verdict.reasons if reason.code == "no_control"]
+    assert note.text.endswith("fixed thresholds judge instead: tools, similarity")
+
+
 # --- properties -----------------------------------------------------------------------------------------------------------
 
 _RANK = {State.ROLLBACK: 0, State.HOLD: 1, State.PROMOTE: 2}
@@ -422,9 +615,7 @@ def test_the_order_of_counts_does_not_matter() -> None:
 # --- rules and reasons ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "changes", [{"alpha_promote": 0.0}, {"alpha_rollback": 1.0}, {"gates": ()}, {"gates": rules(None, None, 0.8, None)}]
-)
+@pytest.mark.parametrize("changes", [{"alpha_promote": 0.0}, {"alpha_rollback": 1.0}, {"gates": ()}, {"gates": only()}])
 def test_rules_that_guard_nothing_are_refused(changes: dict[str, object]) -> None:
     with pytest.raises(ValueError):
         Rules(**changes)
@@ -439,6 +630,27 @@ def test_each_gate_has_its_rollback_code() -> None:
     assert {code for code in REASONS if code.startswith("worse:")} == {f"worse:{name}" for name in GATE_NAMES}
 
 
+EVERY_GATE = gate_rules(
+    {name: 0.02 if margin is None else margin for name, margin in DEFAULT_MARGINS.items()}, [Budget("slow", "ttft", 0.8, 0.01)]
+)
+GUARDS = [rule for rule in EVERY_GATE if rule.role is Role.GUARD]
+
+
+@pytest.mark.parametrize("rule", GUARDS, ids=lambda rule: rule.name)
+def test_each_gate_rolls_back_under_its_own_code(rule: GateRule) -> None:
+    worst = next(cell for cell in ("candidate_only", "bad", "+1.00") if CellKey("chat", rule.check, cell).is_known)
+    counts = cells("chat", error={"both_ok": 400}) | {CellKey("chat", rule.check, worst): 400}
+    verdict = judged(counts, Rules(gates=EVERY_GATE), has_control=not rule.stands_in_for)
+    assert verdict.state is State.ROLLBACK
+    assert codes(verdict)[0] == f"worse:{rule.family}"
+    assert verdict.reasons[0].gate == rule.name
+
+
+def test_every_code_has_a_remedy_of_one_line() -> None:
+    assert set(REMEDIES) == set(REASONS)
+    assert all(text and "\n" not in text for text in REMEDIES.values())
+
+
 def test_documented_codes_are_one_line_and_start_with_the_state_they_lead_to() -> None:
     for text in REASONS.values():
         assert "\n" not in text
@@ -447,6 +659,16 @@ def test_documented_codes_are_one_line_and_start_with_the_state_they_lead_to() -
 
 def test_every_documented_code_is_produced() -> None:
     """Runs the cases itself, so that it holds when run alone."""
+    for rule in GUARDS:
+        test_each_gate_rolls_back_under_its_own_code(rule)
+    for policy, code in ((OnTimeout.ROLLBACK, "timed_out"), (OnTimeout.MANUAL, "manual")):
+        test_the_policy_decides_what_becomes_of_an_undecided_rollout(policy, judged(OPEN, replace(ENDS, on_timeout=policy)).state, code)
+    test_a_share_that_is_off_holds_before_anything_else_is_believed()
+    test_a_few_calls_do_not_hold_a_promotion_back_for_ever_but_can_roll_back()
+    test_a_rollout_that_gets_old_on_little_traffic_says_so(OPEN)
+    test_promotion_waits_for_enough_sessions_and_hours_where_they_are_counted()
+    test_a_primary_that_repeats_itself_makes_the_margin_a_demand_for_the_same_words()
+    test_without_control_the_absolute_threshold_decides_and_the_verdict_says_so()
     test_an_equal_candidate_is_promoted()
     test_promotion_waits_for_the_soak()
     test_promotion_waits_for_enough_pairs_in_every_cell()

@@ -9,12 +9,13 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shadowproxy.verdict.cells import CHECKS, CellKey
+from shadowproxy.verdict.cells import CellKey
+from shadowproxy.verdict.checks import CHECKS
 from shadowproxy.verdict.decision import Evidence, Rules, decide
 from shadowproxy.verdict.document import as_document
-from shadowproxy.verdict.gates import rules
+from shadowproxy.verdict.gates import DEFAULT_MARGINS, gate_rules
 
-RULES = Rules(gates=rules(similarity_margin=None, ttft_margin=None))
+RULES = Rules(gates=gate_rules({**dict.fromkeys(DEFAULT_MARGINS), "error": 0.005}))
 
 
 def document(counts: dict[str, int], limits: Rules = RULES, age_s: float = 3600.0, pairs_per_s: float = 2.0) -> dict[str, Any]:
@@ -58,7 +59,7 @@ def test_time_is_unknown_while_no_pairs_come() -> None:
 
 
 def test_missing_pairs_of_a_small_route_are_scaled_to_all_traffic() -> None:
-    limits = Rules(min_pairs=500, gates=rules(0.4, None, 0.8, None))
+    limits = Rules(min_pairs=500, gates=gate_rules({**dict.fromkeys(DEFAULT_MARGINS), "error": 0.4}))
     cells = {CellKey("chat", "error", "both_ok"): 900, CellKey("tools", "error", "both_ok"): 100}
     evidence = Evidence(cells, 1000, 0, 3600.0, 1.0, has_control=False)
     shown = as_document(decide(limits, evidence), rollout="r", candidate="c", rules=limits, evidence=evidence)

@@ -13,13 +13,16 @@ import pytest
 from numpy.typing import NDArray
 
 from shadowproxy.exchange import Comparison, Outcome, Timing
-from shadowproxy.verdict.cells import CellKey, grid_cell, merge, observe
+from shadowproxy.verdict.cells import CellKey, merge, observe
+from shadowproxy.verdict.checks import grid_cell
 from shadowproxy.verdict.decision import Evidence, Rules, State, decide
 from shadowproxy.verdict.evidence import FRACTIONS, bounds, log_e_promote, log_e_rollback
-from shadowproxy.verdict.gates import rules
+from shadowproxy.verdict.gates import DEFAULT_MARGINS, GateRule, gate_rules
+from shadowproxy.verdict.limits import Limits
 
 Floats = NDArray[np.float64]
 ALPHA = 0.05
+NO_LIMITS = Limits()
 TRINOMIAL = np.array([-1.0, 0.0, 1.0])
 GRID = np.arange(-20, 21) / 20
 LOOK_EVERY = 25
@@ -158,7 +161,13 @@ def test_failing_candidates_are_rolled_back_after_the_planned_pairs(rate: float,
 
 # --- traps ----------------------------------------------------------------------------------------------------------------
 
-ONLY_SIMILARITY = Rules(soak_s=0.0, gates=rules(error_margin=None, ttft_margin=None))
+
+def only(**margins: float | None) -> tuple[GateRule, ...]:
+    """The gates with these margins and no others."""
+    return gate_rules({**dict.fromkeys(DEFAULT_MARGINS), **margins})
+
+
+ONLY_SIMILARITY = Rules(soak_s=0.0, gates=only(similarity=0.02))
 
 
 def answered(outcome: Outcome, similarity: float) -> Comparison:
@@ -180,7 +189,7 @@ def pairs_of(
     found = []
     for own, other, is_lost, u in zip(control, candidate, lost, chance.random(n), strict=True):
         seen = answered(Outcome.TIMEOUT, 0.0) if is_lost else answered(Outcome.OK, float(np.clip(other, 0, 1)))
-        found.append((seen, observe(route, Outcome.OK, seen, answered(Outcome.OK, float(own)), True, None, (float(u),))))
+        found.append((seen, observe(route, Outcome.OK, seen, answered(Outcome.OK, float(own)), True, NO_LIMITS, float(u))))
     return found
 
 
@@ -219,7 +228,7 @@ def test_a_noise_floor_that_moves_does_not_roll_back_an_equal_candidate() -> Non
     for at, shift in enumerate(drift):
         hard = np.array([chance.random() < 0.2])
         own, other = (float(np.clip(similarities(chance, hard)[0] - shift, 0, 1)) for _ in range(2))
-        keys = observe("chat", Outcome.OK, answered(Outcome.OK, other), answered(Outcome.OK, own), True, None, (chance.random(),))
+        keys = observe("chat", Outcome.OK, answered(Outcome.OK, other), answered(Outcome.OK, own), True, NO_LIMITS, chance.random())
         seen = merge(seen, dict.fromkeys(keys, 1))
         if at % 100 == 99:
             looks.append(states(seen))
@@ -242,13 +251,13 @@ def test_a_control_that_is_refused_does_not_hide_a_worse_candidate() -> None:
             answered(Outcome.OK, float(np.clip(score, 0, 1))),
             answered(Outcome.HTTP_ERROR if is_refused else Outcome.OK, 0.0 if is_refused else float(floor)),
             True,
-            None,
-            (float(u),),
+            NO_LIMITS,
+            float(u),
         )
         for floor, score, is_refused, u in zip(own, other, refused, chance.random(4000), strict=True)
     ]
     assert states(merge(*({key: 1} for keys in seen for key in keys))) is State.ROLLBACK
-    limits = Rules(soak_s=0.0)
+    limits = Rules(soak_s=0.0, gates=only(similarity=0.02, error=0.005))
     verdict = decide(limits, Evidence(merge(*({key: 1} for keys in seen for key in keys)), 4000, 0, 0.0, 1.0, has_control=True))
     assert [reason.code for reason in verdict.reasons] == ["aa_bias"]
 
@@ -258,7 +267,7 @@ def test_a_control_that_is_refused_does_not_hide_a_worse_candidate() -> None:
 
 def test_twelve_cells_all_on_the_margin_are_seldom_decided() -> None:
     """Six routes times two gates, exactly on the margin, looked at five times: both wrong decisions stay below alpha."""
-    limits = Rules(min_pairs=1, soak_s=0.0, gates=tuple(rule for rule in rules(0.02, None, 0.8, 0.02) if rule.name in ("error", "ttft")))
+    limits = Rules(min_pairs=1, soak_s=0.0, gates=only(error=0.02, ttft=0.02))
     runs, looks = 40, []
     for run in range(runs):
         chance = np.random.default_rng(1000 + run)

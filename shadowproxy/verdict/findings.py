@@ -1,0 +1,210 @@
+"""Findings: what the counts of one stratum say about one gate. PURE.
+
+Between ``evidence`` (e-values of a histogram) and ``case`` (all findings of a rollout together).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+import numpy as np
+
+from shadowproxy.verdict import checks, evidence
+from shadowproxy.verdict.gates import GateRule, Role
+from shadowproxy.verdict.wording import count, duration, wording_of
+
+
+class GateOutcome(StrEnum):
+    PASS = "pass"  # noqa: S105 - a word, not a secret
+    """Shown to be within the margin."""
+    FAIL = "fail"
+    """Shown to be beyond the margin, counting that several gates were looked at."""
+    INCONCLUSIVE = "inconclusive"
+    """Neither, yet. It does not mean that there is no difference."""
+
+
+@dataclass(frozen=True, slots=True)
+class Levels:
+    """How sure is sure. ``family`` is the number of findings of the same role: one among many must be that much surer to be named."""
+
+    alpha_promote: float
+    alpha_rollback: float
+    family: int = 1
+
+    def among(self, family: int) -> Levels:
+        return replace(self, family=family)
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What one stratum brought to one check: ``counts`` per cell, ``lost`` pairs of unknown outcome, and the present rate.
+
+    The stratum is a route, or a ``slice`` of all routes. ``role`` is that of the finding, where it is not the gate's own.
+    """
+
+    route: str
+    counts: Mapping[str, int]
+    lost: int = 0
+    pairs_per_s: float = 0.0
+    slice: str = ""
+    role: Role | None = None
+
+    @property
+    def n(self) -> int:
+        return sum(self.counts.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What the counts of one stratum say about one gate.
+
+    ``n``, ``mean`` and ``counts`` are as observed (``mean`` None without data). ``lower``, ``upper`` and the e-values take every lost
+    pair at its worst: as a failure where passing is tested, as a success where failing is. ``pairs_needed`` estimates how many more
+    pairs of this stratum a pass takes, None where it will not pass as things are; ``seconds_needed`` the same in time, None also where
+    no pairs come. Of ``route`` and ``slice`` one is empty.
+    """
+
+    route: str
+    slice: str
+    gate: str
+    role: Role
+    outcome: GateOutcome
+    n: int
+    mean: float | None
+    lower: float
+    upper: float
+    margin: float
+    log10_e_promote: float
+    log10_e_rollback: float
+    pairs_needed: int | None
+    seconds_needed: float | None
+    counts: Mapping[str, int]
+    lost: int
+    reason: str
+
+    @property
+    def stratum(self) -> str:
+        return self.slice or self.route
+
+
+def judge(rule: GateRule, samples: Sequence[Sample], levels: Levels) -> tuple[Finding, ...]:
+    """One gate on several strata: a finding for each sample. Cells that the check does not have must have been taken out.
+
+    All strata at once, because arithmetic on many histograms costs little more than on one.
+    """
+    if not samples:
+        return ()
+    histograms = _Histograms.of(rule, samples)
+    values, at_best, at_worst = histograms.values, histograms.at_best, histograms.at_worst
+    promote = evidence.log_e_promote(values, at_worst, rule.margin, rule.support)
+    rollback = evidence.log_e_rollback(values, at_best, rule.margin, rule.support)
+    lower, _ = evidence.bounds(values, at_best, rule.support, levels.alpha_rollback, levels.alpha_promote)
+    _, upper = evidence.bounds(values, at_worst, rule.support, levels.alpha_rollback, levels.alpha_promote)
+    return tuple(
+        _finding(rule, sample, levels, histograms, at, _Numbers(*map(float, numbers)))
+        for at, (sample, *numbers) in enumerate(zip(samples, lower, upper, promote, rollback, strict=True))
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Numbers:
+    lower: float
+    upper: float
+    log_e_promote: float
+    log_e_rollback: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Histograms:
+    """Counts per value of D, one row a sample: as seen, and with every pair of unknown outcome at its best or at its worst."""
+
+    values: evidence.Floats
+    seen: evidence.Floats
+    at_best: evidence.Floats
+    at_worst: evidence.Floats
+
+    @classmethod
+    def of(cls, rule: GateRule, samples: Sequence[Sample]) -> _Histograms:
+        labels = checks.values_of(rule.check)
+        values = np.array(sorted({*labels.values(), *rule.support}))
+        column = {label: int(np.searchsorted(values, value)) for label, value in labels.items()}
+        seen = np.zeros((len(samples), len(values)))
+        for row, sample in zip(seen, samples, strict=True):
+            for cell, n in sample.counts.items():
+                if cell in column:
+                    row[column[cell]] += n
+        unknown = np.array([sample.lost + sample.counts.get(checks.UNREPORTED, 0) for sample in samples], dtype=np.float64)
+        at_best, at_worst = seen.copy(), seen.copy()
+        at_best[:, 0] += unknown
+        at_worst[:, -1] += unknown
+        return cls(values, seen, at_best, at_worst)
+
+
+def _finding(rule: GateRule, sample: Sample, levels: Levels, histograms: _Histograms, at: int, numbers: _Numbers) -> Finding:
+    seen = histograms.seen[at]
+    needed = evidence.pairs_to_promote(histograms.values, histograms.at_worst[at], rule.margin, rule.support, levels.alpha_promote)
+    finding = Finding(
+        route=sample.route,
+        slice=sample.slice,
+        gate=rule.name,
+        role=sample.role or rule.role,
+        outcome=_outcome(numbers.log_e_promote, numbers.log_e_rollback, levels),
+        n=sample.n,
+        mean=evidence.mean_and_variance(histograms.values, seen)[0] if seen.any() else None,
+        lower=numbers.lower,
+        upper=numbers.upper,
+        margin=rule.margin,
+        log10_e_promote=numbers.log_e_promote / math.log(10),
+        log10_e_rollback=numbers.log_e_rollback / math.log(10),
+        pairs_needed=needed if sample.n else None,
+        seconds_needed=needed / sample.pairs_per_s if sample.n and needed is not None and sample.pairs_per_s > 0 else None,
+        counts=dict(sample.counts),
+        lost=sample.lost,
+        reason="",
+    )
+    return replace(finding, reason=_say(finding, rule))
+
+
+def as_failed(finding: Finding, rule: GateRule) -> Finding:
+    """The same finding, named as the one that caused a rollback."""
+    failed = replace(finding, outcome=GateOutcome.FAIL)
+    return replace(failed, reason=_say(failed, rule))
+
+
+def _outcome(log_e_promote: float, log_e_rollback: float, levels: Levels) -> GateOutcome:
+    """Never both: the bounds lie on both sides of the mean."""
+    if log_e_promote >= -math.log(levels.alpha_promote):
+        return GateOutcome.PASS
+    if log_e_rollback >= math.log(levels.family / levels.alpha_rollback):
+        return GateOutcome.FAIL
+    return GateOutcome.INCONCLUSIVE
+
+
+def _say(finding: Finding, rule: GateRule) -> str:
+    """``candidate fails 12.0 % of requests, primary 0.4 %: at least 8.1 points worse, margin 0.5``."""
+    if finding.mean is None:
+        return "no pair yet"
+    words = wording_of(rule.check)
+    lower, upper, margin = words.amount(finding.lower), words.amount(finding.upper), words.amount(rule.margin)
+    at_most = (
+        f"at most {upper}{words.unit} {words.worse}"
+        if finding.upper >= 0
+        else f"at least {words.amount(-finding.upper)}{words.unit} better"
+    )
+    says = {
+        GateOutcome.PASS: at_most,
+        GateOutcome.FAIL: f"at least {lower}{words.unit} {words.worse}",
+        GateOutcome.INCONCLUSIVE: f"between {lower} and {upper}{words.unit} {words.worse}",
+    }
+    needed = _say_needed(finding) if finding.outcome is GateOutcome.INCONCLUSIVE and finding.role is Role.GUARD else ""
+    return f"{words.shown(finding.counts, finding.mean)}: {says[finding.outcome]}, margin {margin}{needed}"
+
+
+def _say_needed(finding: Finding) -> str:
+    if finding.pairs_needed is None:
+        return "; will not pass as things are"
+    in_time = f" ({duration(finding.seconds_needed)})" if finding.seconds_needed is not None else ""
+    return f"; about {count(finding.pairs_needed)} more pairs{in_time}"
