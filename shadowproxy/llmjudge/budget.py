@@ -73,8 +73,8 @@ class Bucket:
         return self._level >= requests
 
     def take(self, requests: int) -> None:
-        """So many go. A retry goes whether there is room or not; later pairs wait for it."""
-        self._level -= requests
+        """So many go, whether there is room or not: later ones wait for it. Negative: so many did not go after all."""
+        self._level = min(self._level - requests, self._capacity)
 
 
 class Budget:
@@ -98,23 +98,36 @@ class Budget:
         return self._taken.get(rollout, Spending())
 
     def admit(self, rollout: str, now_s: float) -> str:
-        """Reserve one pair and return "", or the reason (a key of ``ABSTENTIONS``) why not."""
+        """Let one pair wait for its turn and return "", or the reason (a key of ``ABSTENTIONS``) why not."""
+        reason = self._over_ceiling(rollout)
+        if not reason and not self._bucket.has(REQUESTS_PER_PAIR, now_s):
+            reason = "over_rate"
+        if not reason:
+            self._bucket.take(REQUESTS_PER_PAIR)
+        return reason
+
+    def reserve(self, rollout: str) -> str:
+        """It is an admitted pair's turn: put it on the bill at its most and return "", or the reason why not any more.
+
+        Not before: were pairs that wait on the bill, a full queue would look like an empty purse.
+        """
+        reason = self._over_ceiling(rollout)
+        if not reason:
+            self._taken[rollout] = self.taken(rollout) + self._most
+        return reason
+
+    def settle(self, rollout: str, spent: Spending) -> None:
+        """A reserved pair is done: give back what it did not take."""
+        self._taken[rollout] = self.taken(rollout) - self._most + spent
+
+    def more_requests(self, requests: int) -> None:
+        """So many requests more than a pair's two; negative for those that an admitted pair did not need."""
+        self._bucket.take(requests)
+
+    def _over_ceiling(self, rollout: str) -> str:
         after = self.taken(rollout) + self._most
         if self._ceilings.tokens is not None and after.tokens > self._ceilings.tokens:
             return "tokens_spent"
         if self._ceilings.cost is not None and after.cost > self._ceilings.cost:
             return "money_spent"
-        if not self._bucket.has(REQUESTS_PER_PAIR, now_s):
-            return "over_rate"
-        self._bucket.take(REQUESTS_PER_PAIR)
-        self._taken[rollout] = after
         return ""
-
-    def retried(self) -> None:
-        """One request more than a pair's two."""
-        self._bucket.take(1)
-
-    def settle(self, rollout: str, spent: Spending, *, unsent: int = 0) -> None:
-        """An admitted pair is done: give back what it did not take, and the requests that were not sent."""
-        self._bucket.take(-unsent)
-        self._taken[rollout] = self.taken(rollout) - self._most + spent

@@ -110,7 +110,7 @@ class LlmJudge:
         self._workers: list[asyncio.Task[None]] = []
         self._working = 0
         self._is_closing = False
-        self._told_at = -_STORY_EVERY_S
+        self._warned_at = -_STORY_EVERY_S
 
     def __repr__(self) -> str:
         state = "closing " if self._is_closing else ""
@@ -135,7 +135,7 @@ class LlmJudge:
             worker.cancel()
         await asyncio.gather(*self._workers, return_exceptions=True)
         while not self._waiting.empty():
-            self._end(self._waiting.get_nowait(), "closing", Spending())
+            self._tell(self._waiting.get_nowait(), Abstention("closing"))
         await self._client.close()
 
     # --- in ---------------------------------------------------------------------------------------------------------
@@ -151,7 +151,7 @@ class LlmJudge:
             done(contest, Abstention(reason))
         elif (equal := settled(contest.primary, contest.other)) is not None:
             # Looked at only now: were equal answers never refused, a tight budget would leave more ties than there are.
-            self._budget.settle(contest.rollout, Spending(), unsent=REQUESTS_PER_PAIR)
+            self._budget.more_requests(-REQUESTS_PER_PAIR)
             done(contest, equal)
         else:
             self._waiting.put_nowait(_Job(contest, done))
@@ -171,18 +171,27 @@ class LlmJudge:
     async def _work(self) -> None:
         while True:
             job = await self._waiting.get()
-            self._working += 1
-            bill = _Bill()
-            found: Opinions | str = "failed"
-            try:
-                with self._guard("llm judge"):
-                    found = await self._ask_both(job.contest, bill)
-            except asyncio.CancelledError:
-                found = "closing"
-                raise
-            finally:
-                self._working -= 1
-                self._end(job, found, bill.spent)
+            reason = self._budget.reserve(job.contest.rollout)
+            if reason:
+                self._tell(job, Abstention(reason))
+            else:
+                await self._judge(job)
+
+    async def _judge(self, job: _Job) -> None:
+        """One pair whose most is reserved. However it ends, what it took is settled and its end is told."""
+        self._working += 1
+        bill = _Bill()
+        found: Opinions | str = "failed"
+        try:
+            with self._guard("llm judge"):
+                found = await self._ask_both(job.contest, bill)
+        except asyncio.CancelledError:
+            found = "closing"
+            raise
+        finally:
+            self._working -= 1
+            self._budget.settle(job.contest.rollout, bill.spent)
+            self._tell(job, _judged(found, bill.spent))
 
     async def _ask_both(self, contest: Contest, bill: _Bill) -> Opinions | str:
         """The opinions on both orders, or the reason why one is missing: without the first the second is not paid for."""
@@ -211,7 +220,7 @@ class LlmJudge:
             if wait_s is None or self._clock() + wait_s >= ends_at:
                 return heard
             await asyncio.sleep(wait_s)
-            self._budget.retried()
+            self._budget.more_requests(1)
 
     def _heard(self, reply: Reply | Outcome) -> Heard:
         if isinstance(reply, Outcome):
@@ -221,7 +230,7 @@ class LlmJudge:
         if reply.status >= 500:
             return Heard(None, "server_error")
         if not 200 <= reply.status < 300:
-            self._tell(reply.status)
+            self._warn(reply.status)
             return Heard(None, "refused")
         return read_reply(reply)
 
@@ -232,23 +241,24 @@ class LlmJudge:
             return Spending()
         return self._prices.of(heard.usage) if heard.usage else self._most
 
-    def _tell(self, status: int) -> None:
+    def _warn(self, status: int) -> None:
         """The status only: what an endpoint writes beside it may quote the question."""
         now = self._clock()
-        if now - self._told_at >= _STORY_EVERY_S:
-            self._told_at = now
+        if now - self._warned_at >= _STORY_EVERY_S:
+            self._warned_at = now
             _log.warning("the judge's endpoint refuses questions with status %d; check llm_judge.url, model, auth and parameters", status)
 
     # --- out --------------------------------------------------------------------------------------------------------
 
-    def _end(self, job: _Job, found: Opinions | str, spent: Spending) -> None:
-        self._budget.settle(job.contest.rollout, spent)
-        if isinstance(found, str):
-            judged: Judged = Abstention(found, spent.tokens, spent.cost)
-        else:
-            judged = preference(found, tokens=spent.tokens, cost=spent.cost)
+    def _tell(self, job: _Job, judged: Judged) -> None:
         with self._guard("llm judge"):
             job.done(job.contest, judged)
+
+
+def _judged(found: Opinions | str, spent: Spending) -> Judged:
+    if isinstance(found, str):
+        return Abstention(found, spent.tokens, spent.cost)
+    return preference(found, tokens=spent.tokens, cost=spent.cost)
 
 
 def _wait_s(reply: Reply | Outcome, tries: int, u: float) -> float | None:

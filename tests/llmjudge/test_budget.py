@@ -34,7 +34,7 @@ def test_retries_are_paid_with_later_pairs() -> None:
     bucket = Bucket(12, 0.0)
     budget = Budget(bucket, Ceilings(), Spending(1))
     assert budget.admit("r", 0.0) == ""
-    budget.retried()
+    budget.more_requests(1)
     assert budget.admit("r", 10.0) == "over_rate"
     assert budget.admit("r", 15.0) == ""
     assert repr(bucket) == "<Bucket 0 of 2>"
@@ -45,7 +45,7 @@ def test_ceiling_holds_whatever_is_under_way(pairs: list[tuple[int, bool]], ceil
     budget, most = Budget(Bucket(1e9, 0.0), Ceilings(tokens=ceiling), Spending(100)), 100
     spent, open_pairs = 0, []
     for tokens, ends_at_once in pairs:
-        if budget.admit("r", 0.0) == "":
+        if budget.admit("r", 0.0) == "" and budget.reserve("r") == "":
             open_pairs.append(tokens)
         if ends_at_once and open_pairs:
             spent += open_pairs[0]
@@ -56,11 +56,27 @@ def test_ceiling_holds_whatever_is_under_way(pairs: list[tuple[int, bool]], ceil
 
 def test_ceilings_name_what_is_spent_and_are_per_rollout() -> None:
     budget = Budget(Bucket(600, 0.0), Ceilings(tokens=100, cost=1.0), Spending(10, 0.6))
-    assert budget.admit("a", 0.0) == ""
-    assert budget.admit("a", 0.0) == "money_spent"
-    assert budget.admit("b", 0.0) == ""
+    assert budget.reserve("a") == ""
+    assert budget.reserve("a") == budget.admit("a", 0.0) == "money_spent"
+    assert budget.reserve("b") == ""
     budget.settle("b", Spending(95, 0.0))
-    assert budget.admit("b", 0.0) == "tokens_spent"
+    assert budget.reserve("b") == budget.admit("b", 0.0) == "tokens_spent"
+
+
+def test_pairs_that_wait_are_not_on_the_bill() -> None:
+    budget = Budget(Bucket(600, 0.0), Ceilings(tokens=100), Spending(60))
+    assert [budget.admit("a", 0.0) for _ in range(3)] == ["", "", ""]
+    assert budget.taken("a") == Spending()
+    assert [budget.reserve("a") for _ in range(2)] == ["", "tokens_spent"]
+
+
+def test_requests_that_were_not_sent_are_given_back_up_to_a_burst() -> None:
+    bucket = Bucket(12, 0.0)
+    budget = Budget(bucket, Ceilings(), Spending(1))
+    assert budget.admit("r", 0.0) == ""
+    budget.more_requests(-2)
+    budget.more_requests(-2)
+    assert repr(bucket) == "<Bucket 2 of 2>"
 
 
 def test_what_an_earlier_process_spent_counts() -> None:

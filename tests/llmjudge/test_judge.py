@@ -227,6 +227,16 @@ async def test_tokens_and_money_come_from_the_endpoint_and_end_at_the_ceiling() 
         await at.preference(contest(rollout="v3-def"))
 
 
+async def test_pair_whose_turn_comes_when_all_is_spent_is_not_asked_about() -> None:
+    most = most_spending(Terms("judge-model"), Prices())
+    async with endpoint() as fake, bench(fake.url, ceilings=Ceilings(tokens=most.tokens + 100), concurrency=1) as at:
+        at.submit(contest(id="r0"))
+        at.submit(contest(id="r1"))  # nothing is spent yet
+        await until(lambda: len(at.told) == 2)
+    assert at.told[1][1] == Abstention("tokens_spent")
+    assert len(fake.asked) == 2
+
+
 async def test_money_has_its_own_ceiling() -> None:
     prices = Prices(prompt=1.0, completion=10.0)
     ceilings = Ceilings(cost=most_spending(Terms("judge-model"), prices).cost)
