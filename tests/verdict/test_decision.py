@@ -381,17 +381,15 @@ def sliced(label: str, counts: dict[CellKey, int]) -> dict[CellKey, int]:
 
 def test_one_bad_slice_blocks_a_promotion_and_is_rolled_back_by_name() -> None:
     """German is a tenth of all requests on every route, and fails in a tenth of them: one percent in all."""
+    limits = Rules(gates=rules(error_margin=0.02))
     german = merge(failing(1000, "chat"), cells(similarity={"0.00": 1000}, ttft_tail={"both_ok": 1000}))
     english = good(9000)
-    whole = {key: n for key, n in merge(english, german).items() if key.check != "error"}
-    counts = merge(
-        whole, cells(error={"both_ok": 9960, "candidate_only": 40}), sliced("language=en", english), sliced("language=de", german)
-    )
-    verdict = judged(counts)
+    counts = merge(english, german, sliced("language=en", english), sliced("language=de", german))
+    verdict = judged(counts, limits)
     assert verdict.state is State.ROLLBACK
     assert [(reason.code, reason.route, reason.slice) for reason in verdict.reasons] == [("worse:error", "", "language=de")]
     assert verdict.reasons[0].text.startswith("language=de, error: candidate fails 10.0 % of requests")
-    assert judged({key: n for key, n in counts.items() if not key.slice}).state is State.PROMOTE
+    assert judged({key: n for key, n in counts.items() if not key.slice}, limits).state is State.PROMOTE
     assert verdict.pairs == 10_000, "slices are no more pairs"
 
 
@@ -447,7 +445,7 @@ def test_a_few_calls_do_not_hold_a_promotion_back_for_ever_but_can_roll_back() -
     assert rare.state is State.PROMOTE
     assert codes(rare) == ["within_margins", "seldom"]
     assert rare.reasons[-1].text == "chat, tools: seen in 20 of 4,000 pairs; can roll back, does not hold back"
-    assert [finding.role for finding in rare.findings] == [Role.GUARD, Role.WATCH]
+    assert [finding.role for finding in rare.findings] == [Role.GUARD, Role.WATCH, Role.NEGATIVE_CONTROL]
     broken = judged(cells(error={"both_ok": 4000}, tools={"candidate_only": 20}), CALLING)
     assert broken.state is State.ROLLBACK
     assert codes(broken) == ["worse:tools", "seldom"]

@@ -65,7 +65,7 @@ def test_what_cannot_be_a_rule_is_refused_with_its_name() -> None:
         gate_rules({"colour": 0.1})
     with pytest.raises(ValueError, match="two budgets are called 'slow'"):
         gate_rules({}, [Budget("slow", "ttft", 0.8, 0.01), Budget("slow", "itl", 0.1, 0.01)])
-    with pytest.raises(ValueError, match="gate error: margin 1.5"):
+    with pytest.raises(ValueError, match=r"gate error: margin 1\.5"):
         gate_rules({"error": 1.5})
 
 
