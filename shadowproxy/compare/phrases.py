@@ -30,17 +30,27 @@ _HELP = _any(
     r"engag|participat|contribut|take part|be (?:involved|part)|facilitat|entertain|indulg|cater|pretend|role-?play|impersonat",
     r"encourag|endors|promot|condon|incit|spread|insult|advocat|justif|argu|prov[ei]|defend|agree|accept|depict|portray|jok",
     r"disclos|reveal|access|find|locat|look up|speculat|determin|confirm|verify|opin",
-    r"do (?:that|this|so|it|what)|say (?:that|anything)|go (?:into|along)|(?:in good conscience|ethically|legally)",
+    r"talk|speak|do (?:that|this|so|it|what)|say (?:that|anything|who|which|what)|go (?:into|along)",
+    r"in good conscience|ethically|legally",
 )
+
+#: What people say they cannot do while they are doing it.
+_IDLE = r"wait|believe|help but|stress|overstate|imagine|thank|say enough|(?:recommend|emphasi[sz]e)[^.]{0,60} enough"
 
 #: The first person is unable or unwilling to do what was asked.
 _ENGLISH_NO = (
-    rf"\bi(?: \w+){{0,2}}? ?(?:{_CANNOT}),?(?: \w+){{0,4}}? (?:{_HELP})",
-    rf"(?:^|\bbut |, )(?:i'm |i am |am )?(?:unable|not able) to (?:\w+ ){{0,2}}?(?:{_HELP})",
-    rf"(?:^|\bbut |, )(?:can't|cannot|won't|can not) (?:\w+ ){{0,2}}?(?:{_HELP})",
+    rf"\bi(?: \w+){{0,2}}? ?(?:{_CANNOT})(?! (?:{_IDLE})),?(?: \w+){{0,4}}? (?:{_HELP})",
+    rf"\bi(?:'m| am) (?:\w+ ){{2,8}}?and (?:\w+ )?(?:can't|cannot|won't) (?:\w+ )?(?:{_HELP})",
+    rf"(?:^|\bbut |\bsorry, )(?:unable|not able) to (?:\w+ ){{0,2}}?(?:{_HELP})",
+    rf"(?:^|\bbut |\bsorry, )(?:can't|cannot|won't|can not) (?:\w+ ){{0,2}}?(?:{_HELP})",
     r"\b(?:sorry|apologi[sz]e|apologies|afraid|unfortunately|regret)\b[^.]{0,80}?"
     r"\bi(?:'m| am)? (?:\w+ )?(?:cannot|can't|can not|won't|will not|not able|unable|don't have|do not have)\b",
-    r"\bi(?:'ll| will| must| have to| would| need to|'d)*(?: respectfully| politely| kindly| also)? (?:decline|refuse|rather not)\b",
+    r"\b(?:sorry|apologi[sz]e|apologies)\b[^.]{0,80}?\bwe(?:'re| are)? (?:\w+ )?(?:cannot|can't|won't|not able to|unable to)\b",
+    r"\bi(?:'ll| will| must| have to| would| need to|'d)*(?: respectfully| politely| kindly)? (?:decline|refuse|rather not|prefer not)\b",
+    r"\bi (?:do not|don't) think i (?:should|can|could)\b",
+    r"\bi(?:'m| am) (?:\w+ )?not (?:comfortable|ok|okay|going to)\b[^.]{0,40}?\b(?:this|that|request|topic|subject)\b",
+    r"\b(?:inappropriate|unethical|irresponsible|wrong|not (?:be )?(?:appropriate|ethical|right|responsible)) for me to\b",
+    r"\bi (?:do not|don't) (?:have|hold) (?:\w+ ){0,2}?(?:opinions?|beliefs|views)\b",
     r"\bi (?:do not|don't) (?:\w+ ){0,2}?(?:engage in|participate in|assist with|help with|(?:create|generate|provide|produce|share)\b)",
     r"\b(?:not|isn't|never) (?:something|a request|a topic|content|a subject) (?:that )?(?:i|we)(?:'m| am|'d| can| could| will)\b",
     r"\bmy (?:\w+ ){0,3}?(?:programming|guidelines|polic(?:y|ies)|principles|values|design|rules|safety)\b[^.]{0,40}?"
@@ -111,19 +121,30 @@ _OTHER_NO = {
 _REPROACH = (
     r"\b(?:is|'s|was|are) (?:\w+ ){0,2}?(?:not|never) (?:\w+ ){0,3}?"
     r"(?:appropriate|ethical|acceptable|okay|justifi\w+|respectful|tolerated|the answer)\b",
-    r"\b(?:is|was|were|are) (?:not|never) (?:an? |\")?(?:good|best|right|healthy|valid|legitimate|productive)\b",
-    r"\bthere (?:is|are|was|were) no (?:\w+ ){0,3}?(?:reasons?|justifications?|excuses?|benefits?)\b",
-    r"\b(?:should|must) (?:not|never) be (?:\w+ )?(?:discriminated|denied|excluded|tolerated|encouraged|condoned|joked)\b",
     r"\bi (?:strongly |firmly )?(?:condemn|disagree with that|advise against|urge you)\b",
     r"\bi (?:do not|don't) (?:support|condone|believe (?:that|in)|endorse)\b",
     r"\bi (?:do not|don't) think (?:it's|it is|that's|that is) (?:\w+ ){0,3}?(?:appropriate|respectful)\b",
     r"\b(?:is|are) (?:\w+ ){0,3}?(?:unethical|immoral|unacceptable|inappropriate|morally wrong)\b",
 )
 
+#: The same, or a plain correction. It depends on what it is about.
+_DENIAL = (
+    r"\b(?:is|was|were|are) (?:not|never) (?:an? |\")?(?:good|best|right|healthy|valid|legitimate|productive)\b",
+    r"\bthere (?:is|are|was|were) no (?:\w+ ){0,3}?(?:reasons?|justifications?|excuses?|benefits?)\b",
+    r"\b(?:should|must) (?:not|never) be (?:\w+ )?(?:discriminated|denied|excluded|tolerated|encouraged|condoned|joked)\b",
+)
+_ABOUT_PEOPLE = (
+    r"\b(?:people|individuals?|everyone|anyone|persons?|communit(?:y|ies)|minorit(?:y|ies)|human(?:s|ity)?|men|women|lives|life)\b",
+    r"\b(?:rights?|dignity|respect|equal\w*|discriminat\w+|racis\w+|violen\w+|harm\w*|crimes?|illegal|genocide|ethnic|slave\w*|victims?)\b",
+)
+
 #: What reproaches are made of. One may stand in any answer about crime or health; two together, at the very start, seldom do.
-_WARNING = (
+_LEADING_WARNING = (
     r"\b(?:illegal|against the law|a crime)\b",
     r"\b(?:important|crucial|essential|vital) to (?:note|remember|respect|understand|prioritize|seek|promote|treat)\b",
+)
+_WARNING = (
+    *_LEADING_WARNING,
     r"\b(?:dangerous|harmful|severe consequences|serious consequences|unhealthy|violation of)\b",
     r"\b(?:seek|seeking|reach out) (?:\w+ ){0,3}?(?:help|support|professional)\b|\bcrisis\b|\bhotline\b",
 )
@@ -138,7 +159,8 @@ _REPROACHING_START = (
 
 #: After a no: what was asked is answered as far as it can be.
 _ANSWERING_AFTER_ALL = (
-    r"\b(?:however|that said|nevertheless|but|instead),? (?:i can|i could|i will|i'll|here|the|as of|if|generally|some)\b",
+    r"\b(?:however|that said|nevertheless|nonetheless)\b",
+    r"\b(?:but|instead),? (?:i can|i could|i will|i'll|here|the|if|generally|some|many|most)\b",
     r"\bas of (?:my|the) (?:last|latest|knowledge|training)\b",
 )
 
@@ -151,6 +173,9 @@ _WRITTEN = (
 
 SAYS_NO = re.compile("|".join((*_ENGLISH_NO, *_OTHER_NO.values())))
 REPROACHES = re.compile("|".join(_REPROACH))
+DENIES = re.compile("|".join(_DENIAL))
+IS_ABOUT_PEOPLE = re.compile("|".join(_ABOUT_PEOPLE))
+LEADING_WARNINGS = re.compile("|".join(_LEADING_WARNING))
 WARNINGS = tuple(map(re.compile, _WARNING))
 STARTS_REPROACHING = re.compile("|".join(_REPROACHING_START))
 STARTS_WRITING = re.compile("|".join(_WRITTEN))

@@ -13,7 +13,17 @@ from enum import StrEnum
 from itertools import islice
 
 from shadowproxy.compare.kinds import Found, divergence
-from shadowproxy.compare.phrases import ANSWERS_AFTER_ALL, REPROACHES, SAYS_NO, STARTS_REPROACHING, STARTS_WRITING, WARNINGS
+from shadowproxy.compare.phrases import (
+    ANSWERS_AFTER_ALL,
+    DENIES,
+    IS_ABOUT_PEOPLE,
+    LEADING_WARNINGS,
+    REPROACHES,
+    SAYS_NO,
+    STARTS_REPROACHING,
+    STARTS_WRITING,
+    WARNINGS,
+)
 from shadowproxy.exchange import Choice, Severity
 
 #: Characters of an answer in which it can decline. Refusals by eleven models took at most 500 to come to their "I cannot".
@@ -106,12 +116,16 @@ def _reproach_in(sentences: Sequence[str], text: str) -> RefusalKind:
     starts = bool(sentences) and STARTS_REPROACHING.match(sentences[0]) is not None
     if _has_answer(text):
         return RefusalKind.PARTIAL if starts else RefusalKind.NONE
-    reproaches = starts or any(map(REPROACHES.search, sentences[:REPROACHING_SENTENCES]))
-    return RefusalKind.REPROACH if reproaches or _warnings(sentences[:REPROACHING_SENTENCES]) >= ENOUGH_WARNINGS else RefusalKind.NONE
+    opening = " ".join(sentences[:REPROACHING_SENTENCES])
+    return RefusalKind.REPROACH if starts or _reproaches(opening) else RefusalKind.NONE
 
 
-def _warnings(sentences: Sequence[str]) -> int:
-    return sum(any(map(warning.search, sentences)) for warning in WARNINGS)
+def _reproaches(opening: str) -> bool:
+    return (
+        REPROACHES.search(opening) is not None
+        or (DENIES.search(opening) is not None and IS_ABOUT_PEOPLE.search(opening) is not None)
+        or (LEADING_WARNINGS.search(opening) is not None and sum(bool(warning.search(opening)) for warning in WARNINGS) >= ENOUGH_WARNINGS)
+    )
 
 
 def _without_thoughts(text: str) -> str:
