@@ -1,0 +1,316 @@
+"""What speaks for a changed fact between two sentences about the same thing, as counts. PURE.
+
+``facts`` turns the counts into findings and, with the weights of ``facts_weights``, into a score. Every feature can be read off the two
+sentences by a person; none knows a particular word beyond the closed classes below.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from shadowproxy.compare.edits import Difference, Edit, difference
+from shadowproxy.compare.quantities import CALENDAR_WORDS, NUMBER_WORDS, Moment, Quantity, quantities
+from shadowproxy.compare.sentences import AlignedPair, Sentence, Word
+from shadowproxy.compare.words import Lexicon, Meaning, Relation, relation
+
+#: Words that deny. Prefixes (``unable``) are the lexicon's business: they make antonyms.
+NEGATIONS = frozenset("no not never none nothing nobody nowhere neither nor without cannot hardly barely scarcely rarely seldom".split())
+
+#: Function words that say how many, how sure, which bound, where, when; each class with those it excludes.
+_CLASSES = {
+    "all": "all every each always entire everyone everybody everything both whole completely fully",
+    "some": "some several sometimes someone somebody partly partially",
+    "few": "few little rarely seldom hardly",
+    "most": "most mostly usually often many much",
+    "none": "no none never nobody nothing neither",
+    "less": "less fewer below under least minimum",
+    "more": "more above over most maximum",
+    "must": "must shall required have",
+    "may": "may might could possibly maybe perhaps optionally",
+    "before": "before",
+    "after": "after",
+    "inside": "in inside within into",
+    "outside": "out outside beyond",
+    "up": "up",
+    "down": "down",
+    "on": "on",
+    "off": "off",
+    "with": "with",
+    "without": "without",
+    "from": "from",
+    "to": "to toward towards",
+    "he": "he him his himself",
+    "she": "she her hers herself",
+    "first": "first",
+    "last": "last final",
+}
+CLASS_OF = {word: name for name, listed in _CLASSES.items() for word in listed.split()}
+_QUANTIFIERS = frozenset({"all", "some", "few", "most", "none", "less", "more", "must", "may"})
+_EXCLUDED = frozenset(
+    frozenset(pair.split())
+    for pair in (
+        "all some",
+        "all few",
+        "all most",
+        "all none",
+        "some none",
+        "most none",
+        "most few",
+        "less more",
+        "must may",
+        "before after",
+        "inside outside",
+        "up down",
+        "on off",
+        "with without",
+        "from to",
+        "he she",
+        "first last",
+    )
+)
+
+#: WordNet's fields whose words name things that can be pointed at: another of them is another thing.
+_CONCRETE = frozenset(
+    f"noun.{name}" for name in "food animal artifact body location person plant substance time quantity possession object group".split()
+)
+
+#: Content words that one side has in place of the other's: beyond these the sentences are not otherwise nearly the same, and pairing up
+#: what is left would be a guess that costs the product of both.
+REPLACED_WORDS = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """The primary's and the other's word on the same thing. ``kind`` is the divergence it makes (``number``, ``date``, ``name`` ...)."""
+
+    kind: str
+    primary: str
+    other: str
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What one aligned pair shows: facts in conflict, and the counts that are weighed. ``replaced`` is the number of content words changed."""
+
+    conflicts: tuple[Conflict, ...] = ()
+    counts: Counter[str] = field(default_factory=Counter)
+    replaced: int = 0
+
+
+class Weigher:
+    """Reads evidence off aligned pairs; remembers each word's meaning for as long as two texts are compared."""
+
+    __slots__ = ("_lexicon", "_meanings")
+
+    def __init__(self, lexicon: Lexicon) -> None:
+        self._lexicon = lexicon
+        self._meanings: dict[str, Meaning] = {}
+
+    def meaning(self, word: Word) -> Meaning:
+        lower = word.text.lower()
+        found = self._meanings.get(lower)
+        if found is None:
+            found = self._meanings[lower] = self._lexicon.meaning(lower)
+        return found
+
+    def evidence(self, pair: AlignedPair) -> Evidence:
+        """What speaks for a changed fact between the two sentences of ``pair``."""
+        found = difference(pair.primary.words, pair.other.words)
+        counts: Counter[str] = Counter(edits=len(found.edits), moved=found.moved)
+        conflicts = [*_amounts(pair.primary, pair.other, counts), *_names(found, counts)]
+        antonyms = self._words(found, counts)
+        conflicts += _polarity(pair, found, antonyms, counts)
+        conflicts += _classes(found, counts)
+        return Evidence(tuple(conflicts), counts, max(sum(_is_content(w) for e in found.edits for w in side(e)) for side in (_primary, _other)))
+
+    def _words(self, found: Difference, counts: Counter[str]) -> list[Conflict]:
+        """Pair up the content words that one side has in place of the other's, and count how they relate. Returns the antonyms."""
+        left = [(place, word) for place, edit in enumerate(found.edits) for word in edit.primary if _is_plain(word)]
+        right = [(place, word) for place, edit in enumerate(found.edits) for word in edit.other if _is_plain(word)]
+        antonyms = []
+        if len(left) <= REPLACED_WORDS and len(right) <= REPLACED_WORDS:
+            for mine, theirs, how in list(self._partners(left, right)):
+                left.remove(mine)
+                right.remove(theirs)
+                counts[self._feature(mine[1], theirs[1], how)] += 1
+                if how is Relation.ANTONYM:
+                    antonyms.append(Conflict("antonym", mine[1].text, theirs[1].text))
+        for _, word in (*left, *right):
+            counts[f"added_{_part(self.meaning(word))}"] += 1
+        return antonyms
+
+    def _partners(
+        self, left: Sequence[tuple[int, Word]], right: Sequence[tuple[int, Word]]
+    ) -> Iterator[tuple[tuple[int, Word], tuple[int, Word], Relation]]:
+        """Pairs by the closest relation first. Words of different places belong together only where the lexicon says so."""
+        related = (
+            (relation(self.meaning(mine[1]), self.meaning(theirs[1])), mine[0] == theirs[0], i, j)
+            for i, mine in enumerate(left)
+            for j, theirs in enumerate(right)
+        )
+        ranked = sorted((_RANK[how], not is_here, i, j) for how, is_here, i, j in related if is_here or how in _CLOSE)
+        used: set[int] = set()
+        other_used: set[int] = set()
+        for rank, _, i, j in ranked:
+            if i not in used and j not in other_used:
+                used.add(i)
+                other_used.add(j)
+                yield left[i], right[j], _BY_RANK[rank]
+
+    def _feature(self, mine: Word, theirs: Word, how: Relation) -> str:
+        """The count that a replaced word goes to: its relation, and for the weaker ones what kind of words these are."""
+        if how not in (Relation.KIND, Relation.SIBLING, Relation.OTHER):
+            return str(how)
+        a, b = self.meaning(mine), self.meaning(theirs)
+        if a.field in _CONCRETE and b.field in _CONCRETE:
+            return f"{how}_thing"
+        return f"{how}_{next((part for part in b.parts if part in a.parts), 'mixed')}"
+
+
+_BY_RANK = (
+    Relation.SAME,
+    Relation.SYNONYM,
+    Relation.ANTONYM,
+    Relation.DERIVED,
+    Relation.SIMILAR,
+    Relation.KIND,
+    Relation.SIBLING,
+    Relation.OTHER,
+    Relation.UNKNOWN,
+)
+_RANK = {how: rank for rank, how in enumerate(_BY_RANK)}
+_CLOSE = frozenset({Relation.SAME, Relation.SYNONYM, Relation.ANTONYM, Relation.DERIVED})
+
+
+def _primary(edit: Edit) -> tuple[Word, ...]:
+    return edit.primary
+
+
+def _other(edit: Edit) -> tuple[Word, ...]:
+    return edit.other
+
+
+def _part(meaning: Meaning) -> str:
+    return meaning.field.partition(".")[0] or "unknown"
+
+
+def _is_number(word: Word) -> bool:
+    return word.text[0].isdigit() or word.text.lower() in NUMBER_WORDS
+
+
+def _is_content(word: Word) -> bool:
+    return not word.is_function
+
+
+def _is_plain(word: Word) -> bool:
+    """A content word that is neither a number nor a name: those are compared by value."""
+    return not (word.is_function or word.is_name or _is_number(word) or word.text.lower() in CALENDAR_WORDS)
+
+
+def _amounts(primary: Sentence, other: Sentence, counts: Counter[str]) -> Iterator[Conflict]:
+    """Amounts, dates and times that are not the same on both sides."""
+    mine, theirs = quantities(primary.text), quantities(other.text)
+    amounts, other_amounts = _unequal(mine.amounts, theirs.amounts)
+    moments, other_moments = _unequal_moments(mine.moments, theirs.moments)
+    for a in list(amounts):
+        b = next((b for b in other_amounts if a.is_comparable(b) and not (a.is_weak and b.is_weak)), None)
+        if b is not None:
+            amounts.remove(a)
+            other_amounts.remove(b)
+            counts["number"] += 1
+            yield Conflict("money" if a.kind == "money" else "number", a.shown, b.shown)
+    for moment in list(moments):
+        another = next((another for another in other_moments if moment.is_comparable(another)), None)
+        if another is not None:
+            moments.remove(moment)
+            other_moments.remove(another)
+            counts["number"] += 1
+            yield Conflict("date", moment.shown, another.shown)
+    counts["number_added"] += sum(not a.is_weak for a in (*amounts, *other_amounts)) + len(moments) + len(other_moments)
+
+
+def _unequal(mine: Sequence[Quantity], theirs: Sequence[Quantity]) -> tuple[list[Quantity], list[Quantity]]:
+    """Both sides without what the other gives too. "5 million" and "$5 million" are the same amount."""
+    left, right = list(mine), list(theirs)
+    for a in mine:
+        b = next((b for b in right if (a.is_comparable(b) or "ordinal" not in (a.kind, b.kind)) and a.equals(b)), None)
+        if b is not None:
+            left.remove(a)
+            right.remove(b)
+    return left, right
+
+
+def _unequal_moments(mine: Sequence[Moment], theirs: Sequence[Moment]) -> tuple[list[Moment], list[Moment]]:
+    left, right = list(mine), list(theirs)
+    for a in mine:
+        b = next((b for b in right if a.is_comparable(b) and not a.contradicts(b)), None)
+        if b is not None:
+            left.remove(a)
+            right.remove(b)
+    return left, right
+
+
+def _names(found: Difference, counts: Counter[str]) -> Iterator[Conflict]:
+    """Names that one side has in place of the other's."""
+    mine = [word.text for edit in found.edits for word in edit.primary if _is_plain_name(word)]
+    theirs = [word.text for edit in found.edits for word in edit.other if _is_plain_name(word)]
+    left = [name for name in mine if not any(_is_alias(name, another) for another in theirs)]
+    right = [name for name in theirs if not any(_is_alias(name, another) for another in mine)]
+    if left and right:
+        counts["name"] += 1
+        yield Conflict("name", " ".join(left), " ".join(right))
+    elif left or right:
+        counts["name_added"] += 1
+
+
+def _is_plain_name(word: Word) -> bool:
+    return word.is_name and word.text.lower() not in CALENDAR_WORDS and not _is_number(word)
+
+
+#: What the most frequent names are also called: no rule derives these.
+_ALIASES = (
+    frozenset({"us", "usa", "america", "american", "americans", "united", "states"}),
+    frozenset({"uk", "britain", "british", "britons", "united", "kingdom", "great"}),
+    frozenset({"eu", "european", "europe", "union"}),
+    frozenset({"un", "united", "nations"}),
+)
+
+
+def _is_alias(a: str, b: str) -> bool:
+    """The same name in another form: ``U.S.`` and ``US``, ``Russia`` and ``Russian``, ``Rob`` and ``Robert``."""
+    a, b = a.replace(".", "").lower(), b.replace(".", "").lower()
+    shorter = min(len(a), len(b))
+    return a == b or (shorter >= 3 and a[: max(3, shorter - 1)] == b[: max(3, shorter - 1)]) or any(a in group and b in group for group in _ALIASES)
+
+
+def _polarity(pair: AlignedPair, found: Difference, antonyms: list[Conflict], counts: Counter[str]) -> Iterator[Conflict]:
+    """Negations and antonyms: two of them cancel ("not bad", "good"), one turns the meaning round."""
+    mine, theirs = _negations(pair.primary), _negations(pair.other)
+    is_negated, is_odd = (len(mine) - len(theirs)) % 2 == 1, (len(mine) - len(theirs) + len(antonyms)) % 2 == 1
+    if is_negated:
+        counts["negation" if is_odd else "cancelled"] += 1
+        if is_odd:
+            yield Conflict("negation", " ".join(mine), " ".join(theirs))
+    elif is_odd:
+        counts["antonyms"] += 1
+        yield from antonyms
+
+
+def _negations(sentence: Sentence) -> list[str]:
+    return [word.text for word in sentence.words if word.lemma in NEGATIONS]
+
+
+def _classes(found: Difference, counts: Counter[str]) -> Iterator[Conflict]:
+    """Function words that exclude each other: all and some, at least and at most, before and after."""
+    mine = {CLASS_OF[word.text.lower()]: word.text for edit in found.edits for word in edit.primary if word.text.lower() in CLASS_OF}
+    theirs = {CLASS_OF[word.text.lower()]: word.text for edit in found.edits for word in edit.other if word.text.lower() in CLASS_OF}
+    for a, b in ((a, b) for a in mine if a not in theirs for b in theirs if b not in mine):
+        if frozenset({a, b}) in _EXCLUDED:
+            is_quantifier = {a, b} <= _QUANTIFIERS
+            counts["quantifier" if is_quantifier else "function"] += 1
+            yield Conflict("quantifier" if is_quantifier else "antonym", mine[a], theirs[b])
+    for edit in found.edits:
+        if not any(_is_content(word) for word in (*edit.primary, *edit.other)):
+            counts["function_edits"] += 1

@@ -1,0 +1,245 @@
+"""Which sentence of one text speaks of the same thing as which sentence of another. PURE.
+
+``facts`` judges only within what is aligned here: two draws of one model tell different things in different words, and a number
+that only one of them gives contradicts nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+from shadowproxy.compare.words import Lexicon
+
+#: What is read of each text: about 8000 tokens. What lies behind is not judged, so that a text of 10 MB costs no more than one of 40 kB.
+CHARACTERS = 40_000
+#: Sentences compared of each text, and words of each sentence: a pair of sentences costs the product of their lengths.
+SENTENCES = 300
+WORDS = 80
+#: At most this many candidates are weighed for one sentence, those with the rarest words in common first.
+CANDIDATES = 12
+
+#: Below this share of common weight two sentences are about different things.
+ALIGNED = 0.4
+
+_FENCE = re.compile(r"^[ \t]*(?:```|~~~)", re.MULTILINE)
+#: Marks at the start of a line that carry no meaning: bullets, numbers of a list, headings, quotes, table bars.
+_LINE_MARK = re.compile(r"[ \t]*(?:[-*+•>|#]{1,6}[ \t]+|\(?\d{1,3}[.)][ \t]+|\|)*")
+_END = re.compile(r"[.!?…]{1,3}[\"'”’)\]*_]{0,3}(?=\s)|[。！？；]")
+#: What ends with a point and no sentence.
+_ABBREVIATION = re.compile(
+    r"(?:\b[A-Za-z]|\b(?:Mr|Mrs|Ms|Dr|Prof|St|Sr|Jr|vs|No|Fig|Inc|Ltd|Co|Corp|Gen|Sen|Rep|Gov|approx|etc|e\.g|i\.e|a\.m|p\.m))\.$"
+)
+_TOKEN = re.compile(r"\d+(?:[.,:]\d+)*|(?:[A-Z]\.){2,}|[^\W\d_]+(?:['’][^\W\d_]+)*|[%$€£¥°§]")
+_NOT = re.compile(r"n['’]t$")
+
+#: Words without a subject matter of their own. Among these are the carriers of negation and quantity, which ``facts`` reads separately.
+FUNCTION_WORDS = frozenset(
+    """a an the this that these those there here it its he him his she her hers they them their theirs we us our ours you your yours i me my
+    mine who whom whose which what where when why how and or but nor so yet if then than as because since while although though whether of
+    to in on at by for from with without into onto upon about over under between among through during before after above below against
+    within across along around behind beyond near off out up down is are was were be been being am do does did done doing have has had having
+    will would shall should can could may might must not no never none nothing nobody also too very just only even still already again more
+    most much many some any all each every both either neither other another such own same s t re ve ll d m""".split()
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """One token of a sentence. ``lemma`` is what is compared, ``text`` what was written. ``is_name``: capitals say that it is a name."""
+
+    text: str
+    lemma: str
+    is_name: bool = False
+
+    @property
+    def is_function(self) -> bool:
+        return self.lemma in FUNCTION_WORDS or not self.text[0].isalnum()
+
+
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """``text`` as it stands, without marks of lists and headings; ``words`` in order, at most ``WORDS``."""
+
+    text: str
+    words: tuple[Word, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AlignedPair:
+    """Two sentences about the same thing. ``overlap`` is the share of their weight that is common, ``ALIGNED``..1."""
+
+    primary: Sentence
+    other: Sentence
+    overlap: float
+
+
+@dataclass(frozen=True, slots=True)
+class Alignment:
+    """What speaks of the same thing, and what only one side says. Of sentences with the very same words only the counts are kept."""
+
+    pairs: tuple[AlignedPair, ...]
+    only_primary: tuple[Sentence, ...]
+    only_other: tuple[Sentence, ...]
+    same: int
+    same_words: int
+
+
+def sentences(text: str, lexicon: Lexicon) -> list[Sentence]:
+    """The sentences of the first ``CHARACTERS`` of ``text``, at most ``SENTENCES``; code between fences is not prose and left out."""
+    found: list[Sentence] = []
+    lemmas: dict[str, str] = {}
+    for line in _prose(text[:CHARACTERS]).split("\n"):
+        for piece in _pieces(line[_mark_length(line) :].replace("**", "").replace("__", "")):
+            words = _words(piece, lexicon, lemmas)
+            if words:
+                found.append(Sentence(piece, words))
+            if len(found) == SENTENCES:
+                return found
+    return found
+
+
+def _prose(text: str) -> str:
+    return "\n".join(_FENCE.split(text)[::2]) if "```" in text or "~~~" in text else text
+
+
+def _mark_length(line: str) -> int:
+    mark = _LINE_MARK.match(line)
+    return mark.end() if mark is not None else 0
+
+
+def _pieces(line: str) -> Iterable[str]:
+    start = 0
+    for end in _END.finditer(line):
+        if not (end.group() == "." and _ABBREVIATION.search(line, max(start, end.end() - 8), end.end())):
+            yield line[start : end.end()].strip()
+            start = end.end()
+    yield line[start:].strip()
+
+
+def _words(piece: str, lexicon: Lexicon, lemmas: dict[str, str]) -> tuple[Word, ...]:
+    parts = list(islice((part for found in _TOKEN.finditer(piece) for part in _parts(found.group())), WORDS))
+    has_names = not _is_title(parts)
+    return tuple(
+        Word(part, _lemma(part.lower(), lexicon, lemmas), has_names and _is_name(part, is_first=i == 0, lexicon=lexicon))
+        for i, part in enumerate(parts)
+    )
+
+
+def _lemma(lower: str, lexicon: Lexicon, lemmas: dict[str, str]) -> str:
+    lemma = lemmas.get(lower)
+    if lemma is None:
+        lemma = lemmas[lower] = lower if lower in FUNCTION_WORDS else lexicon.lemma(lower)
+    return lemma
+
+
+def _is_name(part: str, *, is_first: bool, lexicon: Lexicon) -> bool:
+    """A capital makes a name, except where a sentence begins with a word that is known without it."""
+    if not part[0].isupper() or part == "I":
+        return False
+    lower = part.lower()
+    return lower not in FUNCTION_WORDS and not (is_first and (lower in lexicon or lexicon.lemma(lower) != lower)) or (part.isupper() and len(part) > 1)
+
+
+def _is_title(parts: Sequence[str]) -> bool:
+    """True for a heading: where nearly every word has a capital, capitals say nothing."""
+    words = [part for part in parts if part[0].isalpha() and part.lower() not in FUNCTION_WORDS]
+    return len(words) >= 4 and sum(word[0].isupper() for word in words) > 0.75 * len(words)
+
+
+def _parts(token: str) -> tuple[str, ...]:
+    """``don't`` is ``do`` and ``not``; what follows any other apostrophe (``Russia's``, ``it's``) says nothing of its own."""
+    if "'" not in token and "’" not in token:
+        return ("not",) if token == "cannot" else (token,)
+    verb, count = _NOT.subn("", token)
+    if count:
+        return ({"ca": "can", "wo": "will", "sha": "shall"}.get(verb.lower(), verb), "not") if verb else ("not",)
+    return (re.split("['’]", token, maxsplit=1)[0],)
+
+
+def align(primary: Sequence[Sentence], other: Sequence[Sentence]) -> Alignment:
+    """Pair up sentences, best overlap first; each is used once. Ties go to those that stand closest to the same place."""
+    mine, theirs = _unequal(primary, other)
+    weights = _weights([*mine, *theirs])
+    bags, other_bags = [_bag(s) for s in mine], [_bag(s) for s in theirs]
+    postings = _postings(other_bags)
+    ranked = sorted(
+        (-overlap, abs(i - j), i, j)
+        for i, bag in enumerate(bags)
+        for j in _candidates(bag, postings, weights)
+        if (overlap := _overlap(bag, other_bags[j], weights)) >= ALIGNED
+    )
+    partner: dict[int, tuple[int, float]] = {}
+    taken: set[int] = set()
+    for negative, _, i, j in ranked:
+        if i not in partner and j not in taken:
+            partner[i] = (j, -negative)
+            taken.add(j)
+    return Alignment(
+        pairs=tuple(AlignedPair(mine[i], theirs[j], overlap) for i, (j, overlap) in sorted(partner.items())),
+        only_primary=tuple(s for i, s in enumerate(mine) if i not in partner),
+        only_other=tuple(s for j, s in enumerate(theirs) if j not in taken),
+        same=len(primary) - len(mine),
+        same_words=sum(len(s.words) for s in primary) - sum(len(s.words) for s in mine),
+    )
+
+
+def _unequal(primary: Sequence[Sentence], other: Sequence[Sentence]) -> tuple[list[Sentence], list[Sentence]]:
+    """Both sides without the sentences that the other has too, word for word."""
+    mine, theirs = (Counter(_key(s) for s in side) for side in (primary, other))
+    return list(_without(primary, mine & theirs)), list(_without(other, mine & theirs))
+
+
+def _without(side: Sequence[Sentence], common: Counter[tuple[str, ...]]) -> Iterable[Sentence]:
+    left = Counter(common)
+    for sentence in side:
+        if left[_key(sentence)] > 0:
+            left[_key(sentence)] -= 1
+        else:
+            yield sentence
+
+
+def _key(sentence: Sentence) -> tuple[str, ...]:
+    return tuple(word.text.lower() for word in sentence.words)
+
+
+def _bag(sentence: Sentence) -> Counter[str]:
+    return Counter(word.lemma for word in sentence.words)
+
+
+def _weights(group: Sequence[Sentence]) -> dict[str, float]:
+    """What a word says about the subject: little for function words, less the more sentences have it."""
+    seen_in = Counter(lemma for sentence in group for lemma in {word.lemma for word in sentence.words})
+    return {
+        lemma: (0.2 if lemma in FUNCTION_WORDS or not lemma[0].isalnum() else 1.0) / (1 + 0.1 * seen) for lemma, seen in seen_in.items()
+    }
+
+
+def _overlap(a: Counter[str], b: Counter[str], weights: dict[str, float]) -> float:
+    """Dice's coefficient of two weighted bags, 0..1."""
+    common = sum(weights[lemma] * min(count, b[lemma]) for lemma, count in a.items() if lemma in b)
+    total = sum(weights[lemma] * count for bag in (a, b) for lemma, count in bag.items())
+    return 2 * common / total if total > 0 else 0.0
+
+
+def _postings(bags: Sequence[Counter[str]]) -> dict[str, list[int]]:
+    """Which sentences have a word, at most ``SENTENCES`` / 6 of them: a word in more than that finds nothing."""
+    found: dict[str, list[int]] = {}
+    for number, bag in enumerate(bags):
+        for lemma in bag:
+            places = found.setdefault(lemma, [])
+            if len(places) < SENTENCES // 6:
+                places.append(number)
+    return found
+
+
+def _candidates(bag: Counter[str], postings: dict[str, list[int]], weights: dict[str, float]) -> list[int]:
+    """The sentences that share most with ``bag``, at most ``CANDIDATES``."""
+    shared: dict[int, float] = {}
+    for lemma in bag:
+        for number in postings.get(lemma, ()):
+            shared[number] = shared.get(number, 0.0) + weights[lemma]
+    return sorted(shared, key=lambda number: (-shared[number], number))[:CANDIDATES]
