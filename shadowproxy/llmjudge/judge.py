@@ -149,10 +149,10 @@ class LlmJudge:
         reason = self._refusal(contest)
         if reason:
             done(contest, Abstention(reason))
-        elif (equal := settled(contest.primary, contest.other)) is not None:
-            # Looked at only now: were equal answers never refused, a tight budget would leave more ties than there are.
+        elif (known := settled(contest.primary, contest.other)) is not None:
+            # Looked at only now: were equal or missing answers never refused, a tight budget would leave more of them than there are.
             self._budget.more_requests(-REQUESTS_PER_PAIR)
-            done(contest, equal)
+            done(contest, known)
         else:
             self._waiting.put_nowait(_Job(contest, done))
 

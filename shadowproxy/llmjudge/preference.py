@@ -142,8 +142,10 @@ def preference(opinions: Mapping[Order, Opinion], *, tokens: int = 0, cost: floa
     )
 
 
-def settled(primary: str, other: str) -> Preference | None:
-    """The preference that takes no judge: between two equal texts there is none."""
+def settled(primary: str, other: str | None) -> Preference | None:
+    """The preference that takes no judge: any answer is better than none (None: the arm failed), and of two equal ones neither is."""
+    if other is None:
+        return Preference(Winner.PRIMARY)
     return Preference(Winner.TIE) if primary.strip() == other.strip() else None
 
 

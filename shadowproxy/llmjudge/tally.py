@@ -13,7 +13,7 @@ from shadowproxy.llmjudge.preference import Agreement, Preference, Winner
 
 #: Label ``result`` → one line of documentation. Counts of these add up over processes and are all that is kept.
 RESULTS: Mapping[str, str] = {
-    "primary": "both orders prefer the primary's answer",
+    "primary": "both orders prefer the primary's answer, or the other arm failed to give one and nothing was asked",
     "candidate": "both orders prefer the candidate's answer (the control's, in its pairs)",
     "tie": "both orders see a tie, or the two texts are equal and nothing was asked",
     "first": "both times the answer shown first was preferred: counts as a tie",

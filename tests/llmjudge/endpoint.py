@@ -179,7 +179,7 @@ async def bench(
         await tasks.close()
 
 
-def contest(primary: str = "a long answer from the primary", other: str = "a short one", **changes: str) -> Contest:
+def contest(primary: str = "a long answer from the primary", other: str | None = "a short one", **changes: str) -> Contest:
     values = {"id": "r1", "rollout": "v2-abc", "arm": "v2", "question": "What is the capital of Australia?", "model": "served"}
     return Contest(primary=primary, other=other, **{**values, **changes})
 

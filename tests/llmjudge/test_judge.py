@@ -259,11 +259,12 @@ async def test_rate_refuses_what_comes_too_fast_and_lets_in_later() -> None:
         await at.preference(contest())
 
 
-async def test_equal_answers_are_refused_as_often_as_others() -> None:
+@pytest.mark.parametrize(("other", "winner"), [("same", Winner.TIE), (None, Winner.PRIMARY)])
+async def test_equal_and_missing_answers_are_refused_as_often_as_others(other: str | None, winner: Winner) -> None:
     async with endpoint() as fake, bench(fake.url, per_minute=12) as at:
-        assert (await at.preference(contest(primary="same", other="same"))).winner is Winner.TIE
-        await at.preference(contest())  # the tie took no request
-        assert await at.abstention(contest(primary="same", other="same")) == Abstention("over_rate")
+        assert await at.preference(contest(primary="same", other=other)) == Preference(winner)
+        await at.preference(contest())  # what was known took no request
+        assert await at.abstention(contest(primary="same", other=other)) == Abstention("over_rate")
 
 
 async def test_full_queue_drops_and_never_waits() -> None:

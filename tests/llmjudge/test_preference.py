@@ -67,7 +67,8 @@ def test_reasons_stand_in_order_and_costs_are_kept() -> None:
     assert (found.reasons, found.tokens, found.cost) == (("straight", "swapped"), 7, 0.5)
 
 
-def test_only_equal_texts_are_settled_without_asking() -> None:
+def test_only_missing_and_equal_answers_are_settled_without_asking() -> None:
+    assert settled("a", None) == settled("", None) == Preference(Winner.PRIMARY)
     assert settled("a", " a\n") == Preference(Winner.TIE)
     assert settled("a", "b") is None
     assert settled("", "b") is None
