@@ -26,7 +26,7 @@ from shadowproxy.compare.phrases import (
 )
 from shadowproxy.exchange import Choice, Severity
 
-#: Characters of an answer in which it can decline. Of 545 refusals by nine models, all but five had said no by character 133, the last by 275.
+#: Characters of an answer in which it can decline. Of 545 refusals by nine models, 99 % had said no by character 133, the last by 275.
 OPENING_CHARACTERS = 700
 #: Sentences of the opening in which "I cannot" declines, and in which a reproach may stand for an answer.
 DECLINING_SENTENCES = 4
