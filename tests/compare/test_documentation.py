@@ -18,7 +18,7 @@ def test_the_examples_say_what_the_code_says() -> None:
     assert found.failed == 0
 
 
-@pytest.mark.parametrize("family", ["refusal", "language", "length", "vectors", "ranking", "cost"])
+@pytest.mark.parametrize("family", ["refusal", "language", "length", "vectors", "ranking", "cost", "structure", "tools"])
 def test_every_kind_is_named(family: str) -> None:
     page = PAGE.read_text(encoding="utf-8")
     assert [kind for kind in KINDS if kind.startswith(f"{family}.") and f"`{kind}`" not in page] == []
