@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 from shadowproxy.exchange import Answer, Choice, ReplyError, Usage
 from shadowproxy.wire.decoded import MAX_EVENT_BYTES, DecodedReply, timed_events, timed_lines
 from shadowproxy.wire.failures import failure_in, failure_of_body, failure_of_event
+from shadowproxy.wire.generic import read_generic
 from shadowproxy.wire.loose_json import Object, UnknownNames, a_label, an_object, parsed
 from shadowproxy.wire.sse import SseDecoder, SseEvent
 
@@ -91,14 +92,22 @@ def collected(reply: DecodedReply, collector: Collector) -> Answer:
     return _of_stream(reply, collector) if reply.is_event_stream or reply.is_lines else _of_whole(reply, collector)
 
 
+def collected_loosely(reply: DecodedReply, collector: Collector) -> Answer:
+    """As :func:`collected`, for paths at which other services answer, too: what is not of the dialect is read as any other reply."""
+    answer = collected(reply, collector)
+    return answer if collector.has_meaning or reply.status >= 400 else read_generic(reply)
+
+
 def _of_whole(reply: DecodedReply, collector: Collector, *, is_streamed: bool = False) -> Answer:
     body = reply.body
     if reply.status >= 400:
         return Answer(collector.dialect, error=collector.failure(reply.status, body), is_streamed=is_streamed)
     value = parsed(body)
     if not isinstance(value, dict | list):
-        collector.error = ReplyError("the body is not a JSON object or list", type="undecodable")
-        return Answer(collector.dialect, error=collector.error, is_streamed=is_streamed, is_complete=False)
+        error = ReplyError("the body is not a JSON object or list", type="undecodable")
+        if "json" in reply.media_type:
+            collector.error = error  # it breaks its own word; any other type may be another service's plain answer
+        return Answer(collector.dialect, error=error, is_streamed=is_streamed, is_complete=False)
     collector.error = failure_in(value)
     at_s = reply.last_at_s if collector.take_whole(value) else ()
     return collector.answer(is_streamed=is_streamed, content_at_s=at_s)

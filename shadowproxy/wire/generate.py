@@ -9,10 +9,9 @@ from __future__ import annotations
 from typing import Any
 
 from shadowproxy.exchange import Answer, Choice, Usage
-from shadowproxy.wire.collector import Collector, collected
+from shadowproxy.wire.collector import Collector, collected_loosely
 from shadowproxy.wire.decoded import DecodedReply
 from shadowproxy.wire.drafts import MAX_CHOICES, Draft, add_text, first_count
-from shadowproxy.wire.generic import read_generic
 from shadowproxy.wire.loose_json import Object, a_label, a_list, a_text, an_object
 
 _FIELDS = frozenset(
@@ -25,9 +24,7 @@ _TEXTS = ("generated_text", "text_output", "text")
 
 def read_generate(reply: DecodedReply) -> Answer:
     """The meaning of a reply to a text generation request; a reply that holds no generated text is read as any other JSON."""
-    collector = _Generation()
-    answer = collected(reply, collector)
-    return answer if collector.has_meaning or reply.status >= 400 else read_generic(reply)
+    return collected_loosely(reply, _Generation())
 
 
 class _Generation(Collector):

@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from shadowproxy.exchange import Answer, Choice
-from shadowproxy.wire.collector import Collector, collected
+from shadowproxy.wire.collector import Collector, collected_loosely
 from shadowproxy.wire.decoded import DecodedReply
 from shadowproxy.wire.drafts import MAX_CHOICES, Draft, add_text, usage_in
-from shadowproxy.wire.generic import read_generic
 from shadowproxy.wire.loose_json import Object, a_label, a_list, a_text, an_object
 from shadowproxy.wire.media import media_of_base64, media_of_url
 
@@ -17,9 +16,7 @@ _FIELDS = frozenset({"created", "data", "usage", "background", "output_format", 
 
 def read_images(reply: DecodedReply) -> Answer:
     """The pictures of a reply. The text of a choice is the prompt as the server has rewritten it, where it says so."""
-    collector = _Pictures()
-    answer = collected(reply, collector)
-    return answer if collector.has_meaning or reply.status >= 400 else read_generic(reply)
+    return collected_loosely(reply, _Pictures())
 
 
 class _Pictures(Collector):

@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from shadowproxy.exchange import Answer, Choice, ToolCall
-from shadowproxy.wire.collector import Collector, collected
+from shadowproxy.wire.collector import Collector, collected_loosely
 from shadowproxy.wire.decoded import DecodedReply
 from shadowproxy.wire.drafts import Draft, add_text, arguments_text, usage_in
-from shadowproxy.wire.generic import read_generic
 from shadowproxy.wire.loose_json import Object, a_label, a_list, a_text, an_object
 from shadowproxy.wire.media import media_of_base64
 
@@ -22,9 +21,7 @@ _MESSAGE_FIELDS = frozenset({"role", "content", "thinking", "tool_calls", "image
 
 def read_ollama(reply: DecodedReply) -> Answer:
     """The meaning of a reply of Ollama; many other services answer at ``/api/chat``, and theirs are read as any other reply."""
-    collector = _Ollama()
-    answer = collected(reply, collector)
-    return answer if collector.has_meaning or reply.status >= 400 else read_generic(reply)
+    return collected_loosely(reply, _Ollama())
 
 
 class _Ollama(Collector):

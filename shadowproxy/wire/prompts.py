@@ -35,7 +35,10 @@ Turn = tuple[str, list[str]]
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """``prompt`` is all text of all turns, one below the other, ``question`` that of the user's last turn with words."""
+    """``prompt`` is all text of all turns, one below the other, ``question`` that of the user's last turn with words.
+
+    Where the user says nothing, the last turn with words is the question: some ask by instructions alone.
+    """
 
     prompt: str = ""
     question: str = ""
@@ -46,14 +49,16 @@ def words_of(dialect: str, body: Object) -> Words:
     """The words of a request body."""
     kept: list[str] = []
     left = MAX_PROMPT_CHARS
+    last: list[str] = []
     question: list[str] = []
     for role, texts in _turns(body):
+        last = texts or last
         question = texts if role == _USER and texts else question
         for text in texts:
             if left > 0:
                 kept.append(text[:left])
                 left -= len(text) + 1
-    return Words(_joined(kept), _joined(question), _documents(dialect, body))
+    return Words(_joined(kept), _joined(question or last), _documents(dialect, body))
 
 
 def _joined(texts: list[str]) -> str:

@@ -12,10 +12,9 @@ from typing import Any
 
 from shadowproxy.errors import BoundExceeded
 from shadowproxy.exchange import Answer, Choice, Ranked
-from shadowproxy.wire.collector import Collector, collected
+from shadowproxy.wire.collector import Collector, collected_loosely
 from shadowproxy.wire.decoded import DecodedReply
 from shadowproxy.wire.drafts import usage_in
-from shadowproxy.wire.generic import read_generic
 from shadowproxy.wire.loose_json import Object, a_count, a_label, an_object
 
 #: Most lines of one ranking. A million is far past what any server ranks in one call, and what a reply's default bound holds.
@@ -28,9 +27,7 @@ _SCORES = ("relevance_score", "score")
 
 def read_rerank(reply: DecodedReply) -> Answer:
     """The ranking of a rerank or score reply, best first. Raises :class:`~shadowproxy.errors.BoundExceeded` past ``MAX_LINES``."""
-    collector = _Ranking()
-    answer = collected(reply, collector)
-    return answer if collector.has_meaning or reply.status >= 400 else read_generic(reply)
+    return collected_loosely(reply, _Ranking())
 
 
 class _Ranking(Collector):
