@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from shadowproxy.verdict import checks
@@ -109,7 +109,10 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A rollout's findings by role, and the notes that go with any verdict. ``pairs`` counts judged pairs over all routes."""
+    """A rollout's findings by role, and the notes that go with any verdict.
+
+    ``pairs`` counts judged pairs over all routes, ``strata`` the routes and slices that are judged on their own.
+    """
 
     rules: Rules
     evidence: Evidence
@@ -118,6 +121,7 @@ class Case:
     controls: tuple[Finding, ...]
     notes: tuple[Reason, ...]
     pairs: int
+    strata: int
 
     @property
     def suspects(self) -> tuple[Finding, ...]:
@@ -133,8 +137,7 @@ class Case:
 
     def say(self, code: str, finding: Finding, text: str, **numbers: float) -> Reason:
         """A reason about one finding; the stratum is named where there is more than one."""
-        is_one_of_many = len({each.stratum for each in self.findings}) > 1
-        where = f"{finding.stratum}, {finding.gate}: " if is_one_of_many else f"{finding.gate}: "
+        where = f"{finding.stratum}, {finding.gate}: " if self.strata > 1 else f"{finding.gate}: "
         seen = {"mean": finding.mean} if finding.mean is not None else {}
         shown = {**seen, "n": finding.n, "lower": finding.lower, "upper": finding.upper, "margin": finding.margin}
         return Reason(code, where + text, {**shown, **numbers}, finding.route, finding.gate, finding.slice)
@@ -145,25 +148,25 @@ def open_case(rules: Rules, evidence: Evidence) -> Case:
     book = _Book.of(evidence, rules.min_share)
     in_force = [rule for rule in rules.gates if rule.is_in_force(evidence.has_control)]
     assigned = {rule: _assign(rule, book, rules.min_share) for rule in in_force}
-    judged: dict[Role, list[Finding]] = {role: [] for role in Role}
-    family = {
-        is_control: sum(len(each.samples) for rule, each in assigned.items() if (rule.role is Role.NEGATIVE_CONTROL) is is_control)
-        for is_control in (False, True)
-    }
-    for rule, each in assigned.items():
-        levels = rules.levels.among(family[rule.role is Role.NEGATIVE_CONTROL])
-        for finding in judge(rule, each.samples, levels):
-            judged[finding.role].append(finding)
     notes = (*_notes_without_control(rules, evidence), *_notes_on_measuring(assigned, book), *_note_noise_floor(rules, evidence, book))
+    suspects = _judged(rules, assigned, are_controls=False)
     return Case(
-        rules,
-        evidence,
-        tuple(judged[Role.GUARD]),
-        tuple(judged[Role.WATCH]),
-        tuple(judged[Role.NEGATIVE_CONTROL]),
-        (*notes, *_note_unknown(evidence.cells)),
-        book.pairs,
+        rules=rules,
+        evidence=evidence,
+        guards=tuple(each for each in suspects if each.role is Role.GUARD),
+        watched=tuple(each for each in suspects if each.role is Role.WATCH),
+        controls=_judged(rules, assigned, are_controls=True),
+        notes=(*notes, *_note_unknown(evidence.cells)),
+        pairs=book.pairs,
+        strata=len(book.sizes),
     )
+
+
+def _judged(rules: Rules, assigned: Mapping[GateRule, _Assigned], *, are_controls: bool) -> tuple[Finding, ...]:
+    chosen = [
+        (rule, sample) for rule, each in assigned.items() if (rule.role is Role.NEGATIVE_CONTROL) is are_controls for sample in each.samples
+    ]
+    return judge(chosen, replace(rules.levels, family=len(chosen)))
 
 
 # --- counts by stratum --------------------------------------------------------------------------------------------------

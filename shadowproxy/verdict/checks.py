@@ -69,6 +69,7 @@ def _grid_label(step: int) -> str:
 
 #: Label → D in [-1, 1], 0.05 apart.
 GRID: Mapping[str, float] = MappingProxyType({_grid_label(step): step / _PER_UNIT for step in range(-_PER_UNIT, _PER_UNIT + 1)})
+_LABELS = tuple(GRID)
 #: The half of the grid that a distance in [0, 1] can take.
 UNIT_GRID: Mapping[str, float] = MappingProxyType({label: value for label, value in GRID.items() if value >= 0})
 
@@ -121,4 +122,4 @@ def grid_cell(value: float, u: float) -> str:
         raise ValueError(f"u must be in [0, 1), not {u}")
     position = min(max(value, -1.0), 1.0) * _PER_UNIT
     lower = math.floor(position)
-    return _grid_label(lower + (u < position - lower))
+    return _LABELS[lower + (u < position - lower) + _PER_UNIT]

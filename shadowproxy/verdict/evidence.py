@@ -29,31 +29,31 @@ Support = tuple[float, float]
 FRACTIONS: Floats = np.geomspace(0.005, 0.99, 24)
 FRACTIONS.setflags(write=False)
 
-#: Width at which the search for a bound stops. Bounds are for reading; decisions use the e-value at the margin itself.
-RESOLUTION = 1e-7
+#: Width at which the search for a bound stops: a hundredth of the last digit that is printed. Decisions use the e-value at the margin.
+RESOLUTION = 1e-6
 
 #: Pairs put at each end of the support when the future is guessed. Without it ten equal pairs would promise that no difference
 #: ever comes; with a whole pair at each end the guess stays three times longer through the first hundred pairs.
 PRIOR = 0.25
 
 
-def log_e_promote(values: ArrayLike, counts: ArrayLike, margin: float, support: Support = (-1.0, 1.0)) -> Floats:
+def log_e_promote(values: ArrayLike, counts: ArrayLike, margin: ArrayLike, support: Support = (-1.0, 1.0)) -> Floats:
     """Natural log of the e-value against "E[D | past] >= margin always": large means *shown to be better than the margin*.
 
     ``values`` (B) are the values D can take, within ``support`` = (a, b); ``counts`` (..., B) how often each was seen; a < margin < b.
-    Leading axes of ``counts`` are kept, so a whole history is scored in one call; a single histogram gives a 0-d array.
+    Leading axes of ``counts`` are kept, so a whole history is scored in one call, as are many gates where ``margin`` has those axes
+    too; a single histogram gives a 0-d array.
     """
     seen_values, seen = _checked(values, counts, support)
-    _check_margin(margin, support)
-    return _log_mean_exp(seen @ _log_factors(seen_values, margin, support[1]))
+    return _log_mean_exp(_wealth(seen_values, seen, _checked_margin(margin, support), support[1]))
 
 
-def log_e_rollback(values: ArrayLike, counts: ArrayLike, margin: float, support: Support = (-1.0, 1.0)) -> Floats:
+def log_e_rollback(values: ArrayLike, counts: ArrayLike, margin: ArrayLike, support: Support = (-1.0, 1.0)) -> Floats:
     """Natural log of the e-value against "E[D | past] <= margin always": large means *shown to be worse than the margin*.
 
     The same bet in the mirror: D is worse than m exactly where -D is better than -m.
     """
-    return log_e_promote(-np.asarray(values, dtype=np.float64), counts, -margin, (-support[1], -support[0]))
+    return log_e_promote(*_mirrored(values, counts, margin, support))
 
 
 def bounds(values: ArrayLike, counts: ArrayLike, support: Support, alpha_lower: float, alpha_upper: float) -> tuple[Floats, Floats]:
@@ -79,56 +79,60 @@ def mean_and_variance(values: ArrayLike, counts: ArrayLike) -> tuple[float, floa
 
 
 def pairs_to_promote(
-    values: ArrayLike, counts: ArrayLike, margin: float, support: Support, alpha: float, prior: float = PRIOR
-) -> int | None:
+    values: ArrayLike, counts: ArrayLike, margin: ArrayLike, support: Support, alpha: float, prior: float = PRIOR
+) -> Floats:
     """About how many more pairs until the promote e-value reaches 1/alpha, if the future looks like the past.
 
-    Future pairs are taken to come in the proportions seen so far, plus ``prior`` pairs at each end of the support. None where that never
-    gets there: the mean is at or beyond the margin, or nothing was counted. An estimate for people; no decision rests on it.
+    Future pairs are taken to come in the proportions seen so far, plus ``prior`` pairs at each end of the support. Infinite where that
+    never gets there: the mean is at or beyond the margin, or nothing was counted. An estimate for people; no decision rests on it.
     """
     seen_values, seen = _checked(values, counts, support)
-    _check_margin(margin, support)
-    if seen.sum() <= 0 or mean_and_variance(seen_values, seen)[0] >= margin:
-        return None
-    log_factors = _log_factors(seen_values, margin, support[1])
-    wealth = seen @ log_factors
-    ends = _log_factors(np.array(support), margin, support[1])
-    growth = (wealth + prior * ends.sum(axis=0)) / (seen.sum() + 2 * prior)
-    return first_reaching(wealth, growth, math.log(1 / alpha))
+    margins = _checked_margin(margin, support)
+    total = seen.sum(axis=-1)
+    wealth = _wealth(seen_values, seen, margins, support[1])
+    ends = _wealth(np.array(support), np.full(2, prior), margins, support[1])
+    growth = (wealth + ends) / np.maximum(total + 2 * prior, 1e-9)[..., None]
+    needed = _first_reaching(wealth, growth, math.log(1 / alpha))
+    return np.where((total > 0) & (seen @ seen_values < margins * total), needed, np.inf)
 
 
-def growth_to_promote(values: ArrayLike, law: ArrayLike, margin: float, support: Support) -> Floats:
-    """Expected growth of each gambler's log wealth per pair, where D takes ``values`` with the chances ``law``."""
+def pairs_planned(values: ArrayLike, law: ArrayLike, margin: float, support: Support, alpha: float) -> Floats:
+    """About how many pairs a promotion takes where D takes ``values`` with the chances ``law``; infinite where it will not come.
+
+    The first n at which the wealth that is expected (in the logarithm) reaches 1/alpha: near the median of what rollouts take.
+    """
     seen_values, chances = _checked(values, law, support)
-    _check_margin(margin, support)
-    return np.asarray(chances @ _log_factors(seen_values, margin, support[1]))
+    growth = _wealth(seen_values, chances, _checked_margin(margin, support), support[1])
+    return _first_reaching(np.zeros_like(growth), growth, math.log(1 / alpha))
 
 
-def growth_to_roll_back(values: ArrayLike, law: ArrayLike, margin: float, support: Support) -> Floats:
-    """The same for the gamblers on rollback."""
-    return growth_to_promote(-np.asarray(values, dtype=np.float64), law, -margin, (-support[1], -support[0]))
+def pairs_planned_to_roll_back(values: ArrayLike, law: ArrayLike, margin: float, support: Support, alpha: float) -> Floats:
+    """The same for a rollback."""
+    mirrored_values, chances, mirrored_margin, mirrored_support = _mirrored(values, law, margin, support)
+    return pairs_planned(mirrored_values, chances, float(mirrored_margin), mirrored_support, alpha)
 
 
-def first_reaching(wealth: Floats, growth: Floats, target: float) -> int | None:
-    """Smallest whole t >= 0 with log-mean-exp(wealth + t growth) >= target; None where no gambler gains.
+def _mirrored(values: ArrayLike, counts: ArrayLike, margin: ArrayLike, support: Support) -> tuple[Floats, ArrayLike, Floats, Support]:
+    return -np.asarray(values, dtype=np.float64), counts, -np.asarray(margin, dtype=np.float64), (-support[1], -support[0])
+
+
+def _first_reaching(wealth: Floats, growth: Floats, target: float) -> Floats:
+    """Smallest whole t >= 0 with log-mean-exp(wealth + t growth) >= target, over the last axis; infinite where no gambler gains.
 
     The left side is convex in t, so from below the target it crosses at most once, and bisection finds that crossing.
     """
-    if _log_mean_exp(wealth) >= target:
-        return 0
+    is_there = _log_mean_exp(wealth) >= target
     rising = growth > 0
-    if not rising.any():
-        return None
     # One gambler alone reaches the target here at the latest; the mean of all is never behind 1/24 of the best.
-    alone = (target + math.log(len(FRACTIONS)) - wealth[rising]) / growth[rising]
-    low, high = 0, math.ceil(float(alone.min())) + 1
-    while high - low > 1:
-        middle = (low + high) // 2
-        if _log_mean_exp(wealth + middle * growth) >= target:
-            high = middle
-        else:
-            low = middle
-    return high
+    alone = np.where(rising, (target + math.log(len(FRACTIONS)) - wealth) / np.where(rising, growth, 1.0), np.inf).min(axis=-1)
+    can_reach = np.isfinite(alone)
+    low, high = np.zeros(alone.shape), np.ceil(np.where(can_reach, np.maximum(alone, 0.0), 0.0)) + 1
+    while np.any(high - low > 1):
+        middle = np.floor((low + high) / 2)
+        has_reached = _log_mean_exp(wealth + middle[..., None] * growth) >= target
+        is_open = high - low > 1
+        low, high = np.where(is_open & ~has_reached, middle, low), np.where(is_open & has_reached, middle, high)
+    return np.where(is_there, 0.0, np.where(can_reach, high, np.inf))
 
 
 def _upper(values: Floats, counts: Floats, support: Support, alpha: float) -> Floats:
@@ -138,26 +142,31 @@ def _upper(values: Floats, counts: Floats, support: Support, alpha: float) -> Fl
     """
     target = math.log(1 / alpha)
     total = counts.sum(axis=-1)
+    is_seen = counts.reshape(-1, counts.shape[-1]).any(axis=0)
+    values, counts = values[is_seen], counts[..., is_seen]
     low, high = np.where(total > 0, counts @ values / np.maximum(total, 1), support[1]), np.full(total.shape, support[1])
     for _ in range(math.ceil(math.log2((support[1] - support[0]) / RESOLUTION))):
-        middle = (low + high) / 2
-        # The floor is for histograms whose bound is the end itself; any other middle is further from it.
-        room = np.maximum(support[1] - middle, RESOLUTION / 4)
-        stakes = np.multiply.outer((middle[..., None] - values) / room[..., None], FRACTIONS)
-        is_beaten = _log_mean_exp(np.einsum("...b,...bk->...k", counts, np.log1p(stakes))) >= target
+        # A little below the end, where the bets have no limit; a bound that near the end is rounded up to it.
+        middle = np.minimum((low + high) / 2, support[1] - RESOLUTION / 4)
+        is_beaten = _log_mean_exp(_wealth(values, counts, middle, support[1])) >= target
         low, high = np.where(is_beaten, low, middle), np.where(is_beaten, middle, high)
     return high
 
 
-def _log_factors(values: Floats, margin: float, high: float) -> Floats:
-    """log(1 + lambda_k (margin - v_b)), shape (B, 24), with lambda_k = fraction_k / (b - margin): the worst value leaves 1 - fraction_k."""
-    return np.asarray(np.log1p(np.multiply.outer((margin - values) / (high - margin), FRACTIONS)))
+def _wealth(values: Floats, counts: Floats, margin: Floats, high: float) -> Floats:
+    """Log wealth of each gambler: sum over the values of count x log(1 + lambda_k (margin - value)), shape (..., 24).
+
+    lambda_k = fraction_k / (b - margin), so that the worst value leaves 1 - fraction_k of the wealth.
+    """
+    stakes = np.multiply.outer((margin[..., None] - values) / (high - margin)[..., None], FRACTIONS)
+    factors = np.log1p(stakes)
+    return np.asarray(counts @ factors if margin.ndim == 0 else (counts[..., None, :] @ factors)[..., 0, :])
 
 
 def _log_mean_exp(wealth: Floats) -> Floats:
     """log of the mean wealth over the last axis, without leaving the logarithm: wealth overflows after some thousand pairs."""
     top = wealth.max(axis=-1, keepdims=True)
-    return np.asarray(top[..., 0] + np.log(np.exp(wealth - top).mean(axis=-1)))
+    return np.asarray(top[..., 0] + np.log(np.exp(wealth - top).sum(axis=-1) / len(FRACTIONS)))
 
 
 def _checked(values: ArrayLike, counts: ArrayLike, support: Support) -> tuple[Floats, Floats]:
@@ -169,6 +178,8 @@ def _checked(values: ArrayLike, counts: ArrayLike, support: Support) -> tuple[Fl
     return seen_values, seen
 
 
-def _check_margin(margin: float, support: Support) -> None:
-    if not support[0] < margin < support[1]:
-        raise ValueError(f"margin {margin} is not inside the support {support}")
+def _checked_margin(margin: ArrayLike, support: Support) -> Floats:
+    margins = np.asarray(margin, dtype=np.float64)
+    if not np.all((support[0] < margins) & (margins < support[1])):
+        raise ValueError(f"margin {margins} is not inside the support {support}")
+    return margins

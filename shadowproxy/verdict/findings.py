@@ -6,7 +6,8 @@ Between ``evidence`` (e-values of a histogram) and ``case`` (all findings of a r
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -34,9 +35,6 @@ class Levels:
     alpha_rollback: float
     family: int = 1
 
-    def among(self, family: int) -> Levels:
-        return replace(self, family=family)
-
 
 @dataclass(frozen=True, slots=True)
 class Sample:
@@ -55,6 +53,10 @@ class Sample:
     @property
     def n(self) -> int:
         return sum(self.counts.values())
+
+
+#: One gate, and the counts that it is to judge.
+Task = tuple[GateRule, Sample]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,62 +92,64 @@ class Finding:
         return self.slice or self.route
 
 
-def judge(rule: GateRule, samples: Sequence[Sample], levels: Levels) -> tuple[Finding, ...]:
-    """One gate on several strata: a finding for each sample. Cells that the check does not have must have been taken out.
+def judge(tasks: Sequence[Task], levels: Levels) -> tuple[Finding, ...]:
+    """A finding for each task, in their order. Cells that the check does not have must have been taken out.
 
-    All strata at once, because arithmetic on many histograms costs little more than on one.
+    Tasks whose D takes the same values are computed at once: arithmetic on many histograms costs little more than on one.
     """
-    if not samples:
-        return ()
-    histograms = _Histograms.of(rule, samples)
-    values, at_best, at_worst = histograms.values, histograms.at_best, histograms.at_worst
-    promote = evidence.log_e_promote(values, at_worst, rule.margin, rule.support)
-    rollback = evidence.log_e_rollback(values, at_best, rule.margin, rule.support)
-    lower, _ = evidence.bounds(values, at_best, rule.support, levels.alpha_rollback, levels.alpha_promote)
-    _, upper = evidence.bounds(values, at_worst, rule.support, levels.alpha_rollback, levels.alpha_promote)
-    return tuple(
-        _finding(rule, sample, levels, histograms, at, _Numbers(*map(float, numbers)))
-        for at, (sample, *numbers) in enumerate(zip(samples, lower, upper, promote, rollback, strict=True))
-    )
+    alike: dict[tuple[float, ...], list[int]] = defaultdict(list)
+    for at, (rule, _) in enumerate(tasks):
+        alike[tuple(sorted({*checks.values_of(rule.check).values(), *rule.support}))].append(at)
+    found: dict[int, Finding] = {}
+    for values, members in alike.items():
+        chosen = [tasks[at] for at in members]
+        found |= dict(zip(members, _judge_alike(np.array(values), chosen, levels), strict=True))
+    return tuple(found[at] for at in range(len(tasks)))
 
 
 @dataclass(frozen=True, slots=True)
 class _Numbers:
+    """What was computed for one task; ``needed`` is infinite where a pass will not come."""
+
     lower: float
     upper: float
     log_e_promote: float
     log_e_rollback: float
+    needed: float
 
 
-@dataclass(frozen=True, slots=True)
-class _Histograms:
-    """Counts per value of D, one row a sample: as seen, and with every pair of unknown outcome at its best or at its worst."""
-
-    values: evidence.Floats
-    seen: evidence.Floats
-    at_best: evidence.Floats
-    at_worst: evidence.Floats
-
-    @classmethod
-    def of(cls, rule: GateRule, samples: Sequence[Sample]) -> _Histograms:
-        labels = checks.values_of(rule.check)
-        values = np.array(sorted({*labels.values(), *rule.support}))
-        column = {label: int(np.searchsorted(values, value)) for label, value in labels.items()}
-        seen = np.zeros((len(samples), len(values)))
-        for row, sample in zip(seen, samples, strict=True):
-            for cell, n in sample.counts.items():
-                if cell in column:
-                    row[column[cell]] += n
-        unknown = np.array([sample.lost + sample.counts.get(checks.UNREPORTED, 0) for sample in samples], dtype=np.float64)
-        at_best, at_worst = seen.copy(), seen.copy()
-        at_best[:, 0] += unknown
-        at_worst[:, -1] += unknown
-        return cls(values, seen, at_best, at_worst)
+def _judge_alike(values: evidence.Floats, tasks: Sequence[Task], levels: Levels) -> Iterator[Finding]:
+    support = (float(values[0]), float(values[-1]))
+    seen = np.array([_counts_by_value(values, rule, sample) for rule, sample in tasks])
+    unknown = np.array([sample.lost + sample.counts.get(checks.UNREPORTED, 0) for _, sample in tasks], dtype=np.float64)
+    at_best, at_worst = seen.copy(), seen.copy()
+    at_best[:, 0] += unknown
+    at_worst[:, -1] += unknown
+    margins = np.array([rule.margin for rule, _ in tasks])
+    columns = (
+        evidence.bounds(values, at_best, support, levels.alpha_rollback, levels.alpha_promote)[0],
+        evidence.bounds(values, at_worst, support, levels.alpha_rollback, levels.alpha_promote)[1],
+        evidence.log_e_promote(values, at_worst, margins, support),
+        evidence.log_e_rollback(values, at_best, margins, support),
+        evidence.pairs_to_promote(values, at_worst, margins, support, levels.alpha_promote),
+    )
+    totals = seen.sum(axis=-1)
+    means = np.where(totals > 0, seen @ values / np.maximum(totals, 1), np.nan)
+    for (rule, sample), mean, *numbers in zip(tasks, means.tolist(), *(column.tolist() for column in columns), strict=True):
+        yield _finding(rule, sample, levels, None if math.isnan(mean) else mean, _Numbers(*numbers))
 
 
-def _finding(rule: GateRule, sample: Sample, levels: Levels, histograms: _Histograms, at: int, numbers: _Numbers) -> Finding:
-    seen = histograms.seen[at]
-    needed = evidence.pairs_to_promote(histograms.values, histograms.at_worst[at], rule.margin, rule.support, levels.alpha_promote)
+def _counts_by_value(values: evidence.Floats, rule: GateRule, sample: Sample) -> evidence.Floats:
+    labels = checks.values_of(rule.check)
+    row = np.zeros(len(values))
+    for cell, n in sample.counts.items():
+        if cell in labels:
+            row[np.searchsorted(values, labels[cell])] += n
+    return row
+
+
+def _finding(rule: GateRule, sample: Sample, levels: Levels, mean: float | None, numbers: _Numbers) -> Finding:
+    needed = int(numbers.needed) if sample.n and math.isfinite(numbers.needed) else None
     finding = Finding(
         route=sample.route,
         slice=sample.slice,
@@ -153,14 +157,14 @@ def _finding(rule: GateRule, sample: Sample, levels: Levels, histograms: _Histog
         role=sample.role or rule.role,
         outcome=_outcome(numbers.log_e_promote, numbers.log_e_rollback, levels),
         n=sample.n,
-        mean=evidence.mean_and_variance(histograms.values, seen)[0] if seen.any() else None,
+        mean=mean,
         lower=numbers.lower,
         upper=numbers.upper,
         margin=rule.margin,
         log10_e_promote=numbers.log_e_promote / math.log(10),
         log10_e_rollback=numbers.log_e_rollback / math.log(10),
-        pairs_needed=needed if sample.n else None,
-        seconds_needed=needed / sample.pairs_per_s if sample.n and needed is not None and sample.pairs_per_s > 0 else None,
+        pairs_needed=needed,
+        seconds_needed=needed / sample.pairs_per_s if needed is not None and sample.pairs_per_s > 0 else None,
         counts=dict(sample.counts),
         lost=sample.lost,
         reason="",

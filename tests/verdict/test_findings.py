@@ -20,7 +20,7 @@ LEVELS = Levels(0.05, 0.05)
 
 
 def one(gate: str, sample: Sample, levels: Levels = LEVELS) -> Finding:
-    [finding] = judge(RULES[gate], [sample], levels)
+    [finding] = judge([(RULES[gate], sample)], levels)
     return finding
 
 
@@ -128,7 +128,7 @@ samples = st.lists(
 
 @given(samples)
 def test_many_strata_at_once_give_what_each_would_give_alone(given_samples: list[Sample]) -> None:
-    for together, sample in zip(judge(RULES["error"], given_samples, LEVELS), given_samples, strict=True):
+    for together, sample in zip(judge([(RULES["error"], sample) for sample in given_samples], LEVELS), given_samples, strict=True):
         alone = one("error", sample)
         assert (together.outcome, together.n, together.mean, together.counts) == (alone.outcome, alone.n, alone.mean, alone.counts)
         assert (together.lower, together.upper) == (pytest.approx(alone.lower, abs=2e-7), pytest.approx(alone.upper, abs=2e-7))
@@ -137,7 +137,7 @@ def test_many_strata_at_once_give_what_each_would_give_alone(given_samples: list
 
 
 def test_no_stratum_no_finding() -> None:
-    assert judge(RULES["error"], [], LEVELS) == ()
+    assert judge([], LEVELS) == ()
 
 
 def test_what_was_not_reported_is_taken_at_its_worst_both_ways() -> None:
