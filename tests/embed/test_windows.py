@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from shadowproxy.embed.windows import (
     MAX_CHARACTERS,
-    MAX_WINDOWS,
+    MAX_TOKENS,
     Vectors,
     Window,
     WindowedEmbedder,
@@ -30,6 +30,7 @@ class LetterModel:
 
     name = "letters"
     dimensions = 26
+    window_tokens = 4
     call_tokens = 8
 
     def __init__(self, *, is_batch_dependent: bool = False) -> None:
@@ -84,12 +85,24 @@ def test_model_whose_windows_influence_each_other_gets_one_at_a_time() -> None:
 def test_text_past_the_bound_is_sampled_evenly_and_counted() -> None:
     model = LetterModel()
     embedder = WindowedEmbedder(model, batch=8)
-    embedder.encode(["a" * 4 * MAX_WINDOWS])
-    assert (embedder.windows_embedded, embedder.sampled_texts) == (MAX_WINDOWS, 0)
+    most = MAX_TOKENS // model.window_tokens
+    embedder.encode(["a" * MAX_TOKENS])
+    assert (embedder.windows_embedded, embedder.sampled_texts) == (most, 0)
     # The last of many windows is the only one with a z: sampling keeps both ends.
-    (row,) = embedder.encode(["a" * 4 * 1000 + "z"])
-    assert (embedder.windows_embedded, embedder.sampled_texts) == (2 * MAX_WINDOWS, 1)
+    (row,) = embedder.encode(["a" * 8 * MAX_TOKENS + "z"])
+    assert (embedder.windows_embedded, embedder.sampled_texts) == (2 * most, 1)
     assert row[25] > 0
+
+
+def test_bound_leaves_both_ends_to_a_model_with_a_huge_window() -> None:
+    class Huge(LetterModel):
+        window_tokens = MAX_TOKENS
+
+        def windows(self, text: str) -> list[Window[str]]:
+            return [Window(letter, 1) for letter in text]
+
+    (row,) = WindowedEmbedder(Huge(), batch=8).encode(["abc"])
+    assert row[0] == row[2] > row[1] == 0
 
 
 def test_text_too_long_to_tokenize_is_sampled_and_counted() -> None:
