@@ -22,9 +22,15 @@ MAX_RULES = 64
 #: What a rule of ``ignore`` makes of a value: its key goes, an element becomes ``null`` so that the others keep their places.
 _GONE = object()
 
+#: Places whose changes are kept for counting what was suppressed. An answer with more is not read by anybody either.
+MAX_COUNTED = 10_000
+
+#: Stands for every key that no rule names: half a character, which no key of a document is.
+_OTHER_KEY = "\ud800"
+#: Stands for every index that no rule names.
+_OTHER_INDEX = -1
+
 _Change = Callable[[Any], Any]
-#: A rule with the steps of its path that may come next (see :class:`Places`).
-_Active = tuple[tuple["Rule", Places, frozenset[int]], ...]
 #: What each rule (by name) found at a place, and what it left there.
 _Changes = dict[tuple[str, Path], tuple[Any, Any]]
 
@@ -54,10 +60,9 @@ class Rules:
 
     def json(self, value: Any) -> Normalised:
         """Normalise a JSON value; ``value`` itself is left as it is. What is inside comes before what it is in."""
-        changes: _Changes = {}
-        active = tuple((rule, rule.places, rule.places.start()) for rule in self.rules if rule.places is not None)
-        changed = _walked(value, active, (), changes)
-        return Normalised(None if changed is _GONE else changed, changes)
+        walk = _Walk([(rule, rule.places) for rule in self.rules if rule.places is not None])
+        changed = walk.walked(value, walk.start(), ())
+        return Normalised(None if changed is _GONE else changed, walk.changes)
 
     def text(self, text: str) -> Normalised:
         """Normalise a plain text; an ignored one is empty."""
@@ -69,30 +74,71 @@ class Rules:
         return Normalised("" if changed is _GONE else changed, changes)
 
 
-def _walked(value: Any, active: _Active, path: Path, changes: _Changes) -> Any:
-    # Recursive: documents are no deeper than json_values.MAX_DEPTH.
-    if not active:
+class _Walk:
+    """One value on its way through the rules: an automaton whose states are made as they are met.
+
+    A state is what the rules' paths have reached (see :class:`Places`), rule by rule. Keys that no rule names are all alike, so a few
+    states serve a value of any size.
+    """
+
+    __slots__ = ("_named", "_rules", "_states", "changes")
+
+    def __init__(self, rules: Sequence[tuple[Rule, Places]]) -> None:
+        self._rules = rules
+        self._named = {step for _, places in rules for step in places.steps if isinstance(step, str | int)}
+        self._states: dict[_Reached, _State] = {}
+        self.changes: _Changes = {}
+
+    def start(self) -> _State:
+        return self._state(tuple((at, places.start()) for at, (_, places) in enumerate(self._rules)))
+
+    def walked(self, value: Any, state: _State, path: Path) -> Any:
+        """``value`` after the rules. Recursive: documents are no deeper than json_values.MAX_DEPTH."""
+        if not state.reached:
+            return value
+        if isinstance(value, dict):
+            inner = {key: self.walked(each, self._after(state, key), (*path, key)) for key, each in value.items()}
+            value = {key: each for key, each in inner.items() if each is not _GONE}
+        elif isinstance(value, list):
+            elements = [self.walked(each, self._after(state, at), (*path, at)) for at, each in enumerate(value)]
+            value = [None if each is _GONE else each for each in elements]
+        for rule in state.here:
+            if value is not _GONE:
+                value = _changed(rule, value, path, self.changes)
         return value
-    if isinstance(value, dict):
-        inner = {key: _walked(each, _after(active, key), (*path, key), changes) for key, each in value.items()}
-        value = {key: each for key, each in inner.items() if each is not _GONE}
-    elif isinstance(value, list):
-        elements = [_walked(each, _after(active, at), (*path, at), changes) for at, each in enumerate(value)]
-        value = [None if each is _GONE else each for each in elements]
-    for rule, where, reached in active:
-        if value is not _GONE and where.is_here(reached):
-            value = _changed(rule, value, path, changes)
-    return value
+
+    def _after(self, state: _State, key: str | int) -> _State:
+        known = key if key in self._named else _OTHER_KEY if isinstance(key, str) else _OTHER_INDEX
+        following = state.following.get(known)
+        if following is None:
+            steps = ((at, self._rules[at][1].after(reached, known)) for at, reached in state.reached)
+            following = state.following[known] = self._state(tuple(each for each in steps if each[1]))
+        return following
+
+    def _state(self, reached: _Reached) -> _State:
+        if reached not in self._states:
+            here = tuple(self._rules[at][0] for at, each in reached if self._rules[at][1].is_here(each))
+            self._states[reached] = _State(reached, here, {})
+        return self._states[reached]
 
 
-def _after(active: _Active, key: str | int) -> _Active:
-    following = ((rule, where, where.after(reached, key)) for rule, where, reached in active)
-    return tuple(each for each in following if each[2])
+#: Rules, by their number, with the steps of their path that may come next. Rules without any are left out.
+_Reached = tuple[tuple[int, frozenset[int]], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _State:
+    """``here`` are the rules that mean this place; ``following`` what comes after a key, as far as it was asked for."""
+
+    reached: _Reached
+    here: tuple[Rule, ...]
+    following: dict[str | int, _State]
 
 
 def _changed(rule: Rule, value: Any, path: Path, changes: _Changes) -> Any:
     changed = rule.change(value)
-    changes[rule.name, path] = value, changed
+    if len(changes) < MAX_COUNTED:
+        changes[rule.name, path] = value, changed
     return changed
 
 

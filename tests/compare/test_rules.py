@@ -12,7 +12,7 @@ import yaml
 from hypothesis import given
 
 from shadowproxy.compare.json_values import document
-from shadowproxy.compare.rules import MAX_RULES, Rules, read_rules, suppressed
+from shadowproxy.compare.rules import MAX_COUNTED, MAX_RULES, Rules, read_rules, suppressed
 from tests.compare.test_json_values import VALUES
 
 
@@ -166,3 +166,15 @@ def test_the_deepest_document_is_cleaned() -> None:
     found = document('{"a":' * 199 + '" A "' + "}" * 199)
     assert found is not None
     assert '" a "'.strip('"') not in str(cleaned(found.value, {"path": "**.a", "strip": True}))
+
+
+@pytest.mark.timeout(60)
+def test_many_rules_for_every_depth_cost_one_step_a_place() -> None:
+    rules = read_rules([{"path": f"$.**.k{at}", "ignore": True} for at in range(MAX_RULES)])
+    rows = [{"k0": at, "other": at, "k63": [at]} for at in range(50_000)]
+    assert rules.json(rows).value == [{"other": at} for at in range(50_000)]
+    assert len(rules.json(rows).changes) == MAX_COUNTED
+
+
+def test_a_key_that_is_empty_is_told_from_keys_without_a_rule() -> None:
+    assert cleaned({"": 1, "a": 2}, {"path": '$[""]', "ignore": True}) == {"a": 2}
