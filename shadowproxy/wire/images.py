@@ -26,6 +26,11 @@ class _Pictures(Collector):
     def __init__(self) -> None:
         super().__init__()
         self._drafts: list[Draft] = []
+        self._has_sketch = False
+
+    @property
+    def has_meaning(self) -> bool:
+        return self._has_sketch or super().has_meaning
 
     def take_whole(self, value: Any) -> bool:
         fields = an_object(value)
@@ -43,7 +48,9 @@ class _Pictures(Collector):
             self.usage = usage_in(event.get("usage")) or self.usage
             self.is_finished = True
             return self._add(event)
-        if not kind.endswith(".partial_image"):
+        if kind.endswith(".partial_image"):
+            self._has_sketch = True
+        else:
             self.unknown.add(f"event {kind}")
         return False
 
