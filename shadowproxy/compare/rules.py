@@ -26,7 +26,7 @@ _GONE = object()
 MAX_COUNTED = 10_000
 
 #: Stands for every key that no rule names: half a character, which no key of a document is.
-_OTHER_KEY = "\ud800"
+_OTHER_KEY = chr(0xD800)
 #: Stands for every index that no rule names.
 _OTHER_INDEX = -1
 
