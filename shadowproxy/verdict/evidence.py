@@ -36,6 +36,9 @@ RESOLUTION = 1e-6
 #: ever comes; with a whole pair at each end the guess stays three times longer through the first hundred pairs.
 PRIOR = 0.25
 
+#: Growth per pair that may be a rounding error of arithmetic: what grows by less is on its margin.
+_ROUNDING = 1e-12
+
 
 def log_e_promote(values: ArrayLike, counts: ArrayLike, margin: ArrayLike, support: Support = (-1.0, 1.0)) -> Floats:
     """Natural log of the e-value against "E[D | past] >= margin always": large means *shown to be better than the margin*.
@@ -99,7 +102,7 @@ def pairs_to_promote(
 def pairs_planned(values: ArrayLike, law: ArrayLike, margin: float, support: Support, alpha: float) -> Floats:
     """About how many pairs a promotion takes where D takes ``values`` with the chances ``law``; infinite where it will not come.
 
-    The first n at which the wealth that is expected (in the logarithm) reaches 1/alpha: near the median of what rollouts take.
+    The first n at which the wealth that is expected (in the logarithm) reaches 1/alpha; the median of rollouts is up to a third lower.
     """
     seen_values, chances = _checked(values, law, support)
     growth = _wealth(seen_values, chances, _checked_margin(margin, support), support[1])
@@ -122,7 +125,7 @@ def _first_reaching(wealth: Floats, growth: Floats, target: float) -> Floats:
     The left side is convex in t, so from below the target it crosses at most once, and bisection finds that crossing.
     """
     is_there = _log_mean_exp(wealth) >= target
-    rising = growth > 0
+    rising = growth > _ROUNDING
     # One gambler alone reaches the target here at the latest; the mean of all is never behind 1/24 of the best.
     alone = np.where(rising, (target + math.log(len(FRACTIONS)) - wealth) / np.where(rising, growth, 1.0), np.inf).min(axis=-1)
     can_reach = np.isfinite(alone)
