@@ -9,6 +9,7 @@ used. ``rules`` applies what is made here.
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -56,8 +57,10 @@ def bounded(pattern: str) -> re.Pattern[str]:
         raise ValueError(f"an expression of {len(pattern)} characters is too long; write at most {_MAX_LENGTH}, or several rules")
     effort(pattern)
     try:
-        expression = re.compile(pattern)
-    except (re.error, OverflowError) as exc:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # "[[a]": Python means to read it otherwise one day
+            expression = re.compile(pattern)
+    except (re.error, OverflowError, Warning) as exc:
         raise ValueError(f"{pattern!r} is no regular expression: {exc}; names that need none are {', '.join(BUILT_IN)}") from exc
     if expression.match(""):
         raise ValueError(f"{pattern!r} fits an empty text; write one that needs at least one character")

@@ -69,7 +69,7 @@ def test_too_many_steps_are_refused(pattern: str) -> None:
         bounded(pattern)
 
 
-@pytest.mark.parametrize("pattern", ["(a", "a)", "[a", "a{3}{4}", "{2}", "?"])
+@pytest.mark.parametrize("pattern", ["(a", "a)", "[a", "a{3}{4}", "{2}", "?", "[[a]x"])
 def test_what_is_no_expression_is_refused(pattern: str) -> None:
     with pytest.raises(ValueError, match=r"no regular expression.*timestamp, uuid, hex_id, number"):
         bounded(pattern)
