@@ -337,6 +337,11 @@ _JUDGED: Mapping[Preference, str] = MappingProxyType(
 )
 
 
+def judged_cell(preference: Preference) -> str:
+    """The cell of check ``judge`` for a preference that comes later than the rest of its pair."""
+    return _JUDGED[preference]
+
+
 def _judged(pair: PairOutcome) -> list[Found]:
     """1[P wins] - 1[C wins]. Whatever the judge was shown, a missing answer has lost."""
     if pair.preference is None:

@@ -14,7 +14,7 @@ A session is closed by time and number, never by what was answered. Nothing here
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from shadowproxy.verdict import checks
@@ -49,12 +49,14 @@ class Window:
 class Observed:
     """What adding a pair, or letting time pass, gives to be counted: the ``cells`` of so many ``units``.
 
-    ``is_duplicate`` for a pair that counts nothing, because its prompt was seen in the same unit.
+    ``pairs`` says by route how many pairs are accounted for with that, repeats included. ``is_duplicate`` for a pair that counts nothing,
+    because its prompt was seen in the same unit.
     """
 
     cells: tuple[CellKey, ...] = ()
     units: int = 0
     is_duplicate: bool = False
+    pairs: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -62,9 +64,11 @@ class _Session:
     opened_at_s: float
     last_at_s: float
     prompts: set[str] = field(default_factory=set)
+    pairs: Counter[str] = field(default_factory=Counter)
     seen: dict[_Place, Counter[str]] = field(default_factory=dict)
 
     def add(self, prompt: str, keys: Iterable[CellKey]) -> None:
+        """A pair with a prompt that is new here."""
         self.prompts.add(prompt)
         for key in keys:
             self.seen.setdefault((key.route, key.check, key.slice), Counter())[key.cell] += 1
@@ -86,23 +90,25 @@ class Sessions:
         self._prompts: OrderedDict[str, float] = OrderedDict()
 
     def __repr__(self) -> str:
-        pairs = sum(len(session.prompts) for session in self._open.values())
+        pairs = self.pending_pairs().total()
         return f"<Sessions {len(self._open)} open with {pairs} pairs, {len(self._prompts)} prompts>"
 
-    @property
-    def pending_pairs(self) -> int:
-        """Pairs that were added and are not counted yet."""
-        return sum(len(session.prompts) for session in self._open.values())
+    def pending_pairs(self) -> Counter[str]:
+        """By route, pairs that were added and are not accounted for yet."""
+        return sum((session.pairs for session in self._open.values()), Counter())
 
-    def add(self, session: str, prompt: str, keys: Iterable[CellKey], now_s: float) -> Observed:
+    def add(self, route: str, session: str, prompt: str, keys: Iterable[CellKey], now_s: float) -> Observed:
         """A pair of ``session`` (empty: it has none) with a ``prompt`` (its digest). ``now_s`` must not go backwards."""
         closed = self._expired(now_s)
-        if not session:
-            is_new = self._remember(prompt, now_s)
-            observed = self._observed(closed)
-            return Observed((*observed.cells, *keys), observed.units + 1) if is_new else replace(observed, is_duplicate=True)
-        is_duplicate = not self._add_to(session, prompt, keys, now_s, closed)
-        return replace(self._observed(closed), is_duplicate=is_duplicate)
+        if session:
+            is_duplicate = not self._add_to(session, route, prompt, keys, now_s, closed)
+            return replace(self._observed(closed), is_duplicate=is_duplicate)
+        is_new = self._remember(prompt, now_s)
+        before = self._observed(closed)
+        own = Observed(tuple(keys), 1) if is_new else Observed(is_duplicate=True)
+        return Observed(
+            (*before.cells, *own.cells), before.units + own.units, own.is_duplicate, Counter(before.pairs) + Counter({route: 1})
+        )
 
     def expire(self, now_s: float) -> Observed:
         """Close what has been idle for too long."""
@@ -114,7 +120,7 @@ class Sessions:
         self._open.clear()
         return self._observed(closed)
 
-    def _add_to(self, name: str, prompt: str, keys: Iterable[CellKey], now_s: float, closed: list[_Session]) -> bool:
+    def _add_to(self, name: str, route: str, prompt: str, keys: Iterable[CellKey], now_s: float, closed: list[_Session]) -> bool:
         """False where the session has seen the prompt. Sessions that this closes are appended to ``closed``."""
         session = self._open.pop(name, None)
         if session is not None and now_s - session.opened_at_s >= self._window.max_s:
@@ -124,6 +130,7 @@ class Sessions:
             session = _Session(now_s, now_s)
         is_new = prompt not in session.prompts
         session.last_at_s = now_s
+        session.pairs[route] += 1
         if is_new:
             session.add(prompt, keys)
         if len(session.prompts) >= self._window.max_pairs:
@@ -151,14 +158,14 @@ class Sessions:
             closed.append(self._open.popitem(last=False)[1])
         return closed
 
-    def _observed(self, closed: Iterable[_Session]) -> Observed:
+    def _observed(self, closed: Sequence[_Session]) -> Observed:
         sessions = [session for session in closed if session.seen]
         cells = tuple(
             CellKey(route, check, cell_of_mean(check, seen, self._draw()), label)
             for session in sessions
             for (route, check, label), seen in session.seen.items()
         )
-        return Observed(cells, len(sessions))
+        return Observed(cells, len(sessions), pairs=sum((session.pairs for session in closed), Counter()))
 
 
 def cell_of_mean(check: str, seen: Mapping[str, int], u: float) -> str:
