@@ -123,11 +123,11 @@ class _Collector:
         return sum(self._take_choice(position, choice) for position, choice in enumerate(choices)) > 0
 
     def _take_choice(self, position: int, choice: Object) -> bool:
-        self._unknown.add_fields(choice, _CHOICE_FIELDS, "choices.")
         index = a_count(choice.get("index"))
         parts = self._parts(position if index is None else index)
         if parts is None:
             return False
+        self._unknown.add_fields(choice, _CHOICE_FIELDS, "choices.")
         self.error = self.error or failure_in(choice)
         parts.finish_reason = a_label(choice.get("finish_reason")) or parts.finish_reason
         if isinstance(delta := choice.get("delta"), dict):

@@ -44,12 +44,12 @@ class _Completions(Collector):
         return sum(self._take_choice(position, choice) for position, choice in enumerate(choices)) > 0
 
     def _take_choice(self, position: int, choice: Object) -> bool:
-        self.unknown.add_fields(choice, _CHOICE_FIELDS, "choices.")
-        self.error = self.error or failure_in(choice)
         index = a_count(choice.get("index"))
         draft = self._draft(position if index is None else index)
         if draft is None:
             return False
+        self.unknown.add_fields(choice, _CHOICE_FIELDS, "choices.")
+        self.error = self.error or failure_in(choice)
         draft.finish_reason = a_label(choice.get("finish_reason")) or draft.finish_reason
         return add_text(draft.text, choice.get("text")) | add_text(draft.reasoning, choice.get("reasoning"))
 
