@@ -12,7 +12,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from shadowproxy.counts import BOOT, CELLS, PAIRS_ISSUED, PAIRS_PENDING, ROLLOUT_STARTED, Metric
+from shadowproxy.counts import BOOT, ROLLOUT_STARTED, Metric
+from shadowproxy.sources.reading import EVIDENCE
 
 #: The label that says which part of the answer a series belongs to. Counts carry the name of their metric.
 PART = "part"
@@ -43,10 +44,8 @@ def question(rollouts: Iterable[str], range_s: float, instances: Iterable[str], 
     far_back = f"[{round(range_s * _BEGINNING)}s]" if is_first else back
     parts = [
         (NOW, "vector(time())"),
-        *((metric.name, _latest(metric, f"max_over_time({metric.name}{chosen}{back})", "max")) for metric in (CELLS, PAIRS_ISSUED)),
-        # Of one process scraped by two jobs the lesser: too few on their way are taken for lost, which holds; too many would hide a loss.
-        (PAIRS_PENDING.name, _latest(PAIRS_PENDING, f"{PAIRS_PENDING.name}{chosen}", "min")),
-        (ROLLOUT_STARTED.name, _latest(ROLLOUT_STARTED, f"min_over_time({started}{far_back})", "min")),
+        (ROLLOUT_STARTED.name, _by_boot(ROLLOUT_STARTED, f"min_over_time({started}{far_back})", "min")),
+        *((metric.name, _counted(metric, chosen, back)) for metric in EVIDENCE.values() if metric != ROLLOUT_STARTED),
         (LIVE, f"group by ({BOOT}) ({started})"),
         (TARGETS, _targets(started, back, instances)),
     ]
@@ -61,7 +60,20 @@ def one_of(values: Iterable[str]) -> str:
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'
 
 
-def _latest(metric: Metric, expression: str, of_two: str) -> str:
+def _counted(metric: Metric, chosen: str, back: str) -> str:
+    """The last value of a counter, the present one of a gauge."""
+    is_ours = "rollout" in metric.labels
+    values, boots = f"{metric.name}{chosen if is_ours else ''}", f"{ROLLOUT_STARTED.name}{chosen}"
+    if metric.kind == "counter":
+        values, boots = f"max_over_time({values}{back})", f"max_over_time({boots}{back})"
+    if not is_ours:  # other deployments count that, too: only boots that count for these rollouts are meant
+        values = f"{values} and on ({BOOT}) {boots}"
+    # Of one process scraped by two jobs the newer counts, and the fewer pairs on their way: too few of these are taken for lost, which
+    # holds; too many would hide a loss.
+    return _by_boot(metric, values, "max" if metric.kind == "counter" else "min")
+
+
+def _by_boot(metric: Metric, expression: str, of_two: str) -> str:
     """One value for each boot, however many jobs scrape it."""
     return f"{of_two} by ({', '.join(metric.exported_labels)}) ({expression})"
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Protocol
 
-from shadowproxy.counts import BOOT, CELLS, PAIRS_ISSUED, PAIRS_PENDING, ROLLOUT_STARTED, CountKey, Metric
+from shadowproxy.counts import BOOT, METRICS, CountKey, Metric
 
-#: What a verdict is made of.
-EVIDENCE: Mapping[str, Metric] = MappingProxyType({each.name: each for each in (CELLS, PAIRS_ISSUED, PAIRS_PENDING, ROLLOUT_STARTED)})
+#: What a verdict is made of: whatever is exported by boot.
+EVIDENCE: Mapping[str, Metric] = MappingProxyType({each.name: each for each in METRICS if each.is_per_boot})
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +28,11 @@ class Reading:
     live: frozenset[str]
     reach_s: float = math.inf
     problems: tuple[tuple[str, str], ...] = ()
+
+
+def rollout_of(key: CountKey) -> str:
+    """The rollout that a count is about; "" where it is about all that its boot does."""
+    return key[1] if EVIDENCE[key[0]].labels[:1] == ("rollout",) else ""
 
 
 class Source(Protocol):

@@ -9,8 +9,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from shadowproxy.counts import PAIRS_PENDING, ROLLOUT_STARTED, WHOLE, CountKey, Totals
-from shadowproxy.sources.reading import Reading
+from shadowproxy.counts import ROLLOUT_STARTED, WHOLE, CountKey, Totals
+from shadowproxy.sources.reading import EVIDENCE, Reading, rollout_of
 
 #: Integers up to here are exact as floats, which is how Prometheus keeps them.
 _LARGEST = 2.0**53
@@ -22,7 +22,7 @@ class Sums:
     def __init__(self) -> None:
         self.totals = Totals()
         self._counted: dict[str, dict[CountKey, float]] = {}
-        self._pending: dict[str, set[CountKey]] = {}
+        self._present: dict[str, set[CountKey]] = {}
         self._started: dict[str, float] = {}
         self._spoilt: dict[str, str] = {}
         self._passing: dict[str, list[str]] = {}
@@ -37,8 +37,8 @@ class Sums:
             self._passing.setdefault(rollout, []).append(problem)
         for boot, counts in reading.boots.items():
             self._absorb(boot, counts, boot in reading.live)
-        for boot in self._pending.keys() - reading.live:
-            self._no_longer_pending(boot)
+        for boot in self._present.keys() - reading.live:
+            self._forget_present(boot)
         for rollout, started_s in self._started.items():
             self.totals.absorb(WHOLE, {(ROLLOUT_STARTED.name, rollout): started_s})
             if reading.at_s - started_s > reading.reach_s:
@@ -46,36 +46,38 @@ class Sums:
 
     def gap(self, rollout: str) -> str:
         """Why the counts of a rollout cannot be trusted as they are now; "" where they can."""
-        spoilt = [self._spoilt[rollout]] if rollout in self._spoilt else []
+        spoilt = [self._spoilt[each] for each in ("", rollout) if each in self._spoilt]
         return "; ".join((*spoilt, *self._passing.get("", ()), *self._passing.get(rollout, ())))
 
     def _absorb(self, boot: str, counts: Mapping[CountKey, float], is_live: bool) -> None:
-        known = self._counted.setdefault(boot, {})
-        pending = {}
+        counted, present = self._counted.setdefault(boot, {}), {}
         for key, value in counts.items():
-            name, rollout = key[0], key[1]
-            if name == ROLLOUT_STARTED.name:
-                if math.isfinite(value):
-                    self._started[rollout] = min(self._started.get(rollout, math.inf), value)
-            elif not (0 <= value <= _LARGEST and value.is_integer()):
-                self._spoil(rollout, f"{name} of boot {boot} is {value:g}, which is no count")
-            elif name == PAIRS_PENDING.name:
-                if is_live:
-                    pending[key] = value
-            elif value < known.get(key, 0):
-                self._spoil(rollout, f"{name} of boot {boot} fell from {known[key]:.0f} to {value:.0f}; two processes share one boot")
+            name, known = key[0], counted.get(key, 0)
+            if not _is_possible(name, value):
+                self._spoil(key, f"{name} of boot {boot} is {value:g}, which is no count")
+            elif name == ROLLOUT_STARTED.name:
+                self._started[key[1]] = min(self._started.get(key[1], math.inf), value)
+            elif EVIDENCE[name].kind == "gauge":
+                present[key] = value if is_live else 0
+            elif value < known:
+                self._spoil(key, f"{name} of boot {boot} fell from {known:.0f} to {value:.0f}; two processes share one boot")
             else:
-                known[key] = value
-        self.totals.absorb(boot, {**known, **dict.fromkeys(self._pending.get(boot, ()), 0), **pending})
-        self._pending[boot] = set(pending)
+                counted[key] = value
+        self.totals.absorb(boot, {**counted, **dict.fromkeys(self._present.get(boot, ()), 0), **present})
+        self._present[boot] = set(present)
 
-    def _no_longer_pending(self, boot: str) -> None:
+    def _forget_present(self, boot: str) -> None:
         """Nobody will say what became of the pairs that an ended process had on their way: they are lost."""
-        self.totals.absorb(boot, dict.fromkeys(self._pending.pop(boot), 0))
+        self.totals.absorb(boot, dict.fromkeys(self._present.pop(boot), 0))
 
-    def _spoil(self, rollout: str, problem: str) -> None:
+    def _spoil(self, key: CountKey, problem: str) -> None:
         """What was wrong once stays wrong: from the sum nobody can take it out again."""
-        self._spoilt.setdefault(rollout, f"{problem}; start a new rollout")
+        self._spoilt.setdefault(rollout_of(key), f"{problem}; start a new rollout")
+
+
+def _is_possible(name: str, value: float) -> bool:
+    """Counts are whole numbers; a time need not be."""
+    return 0 <= value <= _LARGEST and (value % 1 == 0 or name == ROLLOUT_STARTED.name)
 
 
 def _too_old(age_s: float, reach_s: float) -> str:
