@@ -9,6 +9,7 @@ import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from shadowproxy import comparing, judge_building
 from shadowproxy.admin import app as admin
 from shadowproxy.config import Config, Secret
 from shadowproxy.config import load as load_config
@@ -31,7 +32,7 @@ async def serve(path: Path, announce: Callable[[str, str], None]) -> None:
 
     def read_config() -> Config:
         config = load_config(path)
-        check_secrets(config)
+        check(config)
         return config
 
     config = read_config()
@@ -88,6 +89,14 @@ async def judge(path: Path, announce: Callable[[str, str], None]) -> None:
         await source.close()
 
 
+def check(config: Config) -> None:
+    """What the configuration's own types cannot see: secrets, rules, expressions, extensions. Raises :class:`ConfigError`, or
+    :class:`~shadowproxy.errors.StartError` where something is not installed."""
+    check_secrets(config)
+    comparing.check(config)
+    judge_building.check(config)
+
+
 def check_secrets(config: Config) -> None:
     """Read every configured secret once, so that a missing one is an error at start and not at the first copy.
 
@@ -113,6 +122,8 @@ def _secrets(config: Config) -> Iterator[tuple[str, Secret]]:
             yield f"candidates[{index}].auth", candidate.auth
     if config.telemetry and config.telemetry.auth:
         yield "telemetry.auth", config.telemetry.auth
+    if config.llm_judge and config.llm_judge.auth:
+        yield "llm_judge.auth", config.llm_judge.auth
     for key in ("prometheus", "admin", "events"):
         section = getattr(config.judge, key)
         if section and section.auth:

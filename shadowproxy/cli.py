@@ -8,12 +8,16 @@ import sys
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
+from typing import TypeAlias
 
 import uvloop
 
 from shadowproxy import app, config
 from shadowproxy.compiled import is_compiled
-from shadowproxy.errors import ConfigError, ShadowproxyError
+from shadowproxy.errors import ConfigError, InputError, ShadowproxyError
+
+#: argparse has no public name for what add_subparsers returns.
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -24,6 +28,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except ConfigError as exc:
         for problem in exc.problems:
             print(problem, file=sys.stderr)
+        code = 2
+    except InputError as exc:
+        print(exc, file=sys.stderr)
         code = 2
     except ShadowproxyError as exc:
         print(exc, file=sys.stderr)
@@ -52,6 +59,8 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("-c", "--config", type=Path, required=True, metavar="FILE", help="configuration, YAML")
     check.set_defaults(run=_check)
 
+    _add_compare(commands)
+
     demo = commands.add_parser("demo", help="watch one good and one bad candidate being judged, on recorded answers")
     demo.add_argument("--keep", action="store_true", help="leave everything running afterwards and print the addresses")
     demo.add_argument(
@@ -61,6 +70,34 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--give-up-s", type=float, metavar="SECONDS", help="end without a decision after this long (default: 75, live 900)")
     demo.set_defaults(run=_demo)
     return parser
+
+
+def _add_compare(commands: Commands) -> None:
+    compare = commands.add_parser("compare", help="compare recorded pairs of answers, line by line")
+    compare.add_argument("pairs", type=Path, metavar="PAIRS.jsonl", help='lines {"id", "request"?, "primary", "candidate", "control"?}')
+    compare.add_argument("-o", "--out", type=Path, metavar="OUT.jsonl", help="where the result goes (default: standard output)")
+    compare.add_argument("--resume", action="store_true", help="go on behind what an earlier run has written to OUT.jsonl")
+    _add_offline(compare)
+    compare.set_defaults(run=_compare)
+
+
+def _add_offline(command: argparse.ArgumentParser) -> None:
+    """What the commands on recorded answers share."""
+    command.add_argument(
+        "-c", "--config", type=Path, metavar="FILE", help="configuration, YAML; only what is about comparing and judging counts"
+    )
+    command.add_argument(
+        "--embedder",
+        metavar="BACKEND[:MODEL]",
+        help="onnx (default), sentence-transformers or none; a model behind a colon, as in sentence-transformers:all-mpnet-base-v2",
+    )
+
+
+def _compare(options: argparse.Namespace) -> int:
+    from shadowproxy.offline import compare_command
+    from shadowproxy.offline.settings import bench, settings
+
+    return compare_command.run(options.pairs, options.out, bench(settings(options.config, options.embedder)), resume=options.resume)
 
 
 def _serve(options: argparse.Namespace) -> int:
@@ -80,7 +117,7 @@ def _judge(options: argparse.Namespace) -> int:
 
 def _check(options: argparse.Namespace) -> int:
     settings = config.load(options.config)
-    app.check_secrets(settings)
+    app.check(settings)
     rollouts = ", ".join(settings.rollout_id(candidate) for candidate in settings.candidates) or "none"
     print(f"{options.config}: fine; rollouts: {rollouts}")
     return 0

@@ -26,6 +26,8 @@ from shadowproxy.exchange import CONTROL, PRIMARY, is_credential
 Percent = Annotated[float, Field(ge=0, le=100)]
 Seconds = Annotated[float, Field(gt=0)]
 _NAME = re.compile(r"[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?")
+#: Stands for the primary where no server is asked.
+_NOWHERE = "http://127.0.0.1:9"
 _HOST_PORT = re.compile(r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]*):(\d{1,5})")
 
 
@@ -289,6 +291,24 @@ class Route(Section):
         return value
 
 
+class Dialect(Section):
+    """Where the answer stands in the JSON of a server that speaks no known dialect, as JMESPath expressions. They are applied to a whole
+    reply and to every event or line of a stream. The path must also be a route, or nothing sent there is mirrored."""
+
+    path: str
+    """Matches the request path exactly, or as a prefix where it ends with ``*``."""
+    text: str
+    """Finds the answer. Over a stream the pieces are joined."""
+    finish_reason: str = ""
+    """Finds why the model ended. Where it is given, a stream is whole once it was found."""
+    prompt_tokens: str = ""
+    """Finds the tokens of the request."""
+    completion_tokens: str = ""
+    """Finds the tokens of the answer."""
+    error: str = ""
+    """Finds an error that is reported in a reply of status 200."""
+
+
 class Handover(Section):
     """From the gateway workers to the shadow process."""
 
@@ -319,12 +339,61 @@ class Embed(Section):
     """Vectors kept by digest of their text (1.5 kB each)."""
 
 
+class CompareRule(Section):
+    """A part of answers that is noise: ignored, or normalised on both sides before anything is compared. Exactly one action each. Every
+    difference that a rule takes out is counted under its name."""
+
+    path: str
+    """``$.a.b[*].c`` into JSON answers and tool arguments, ``**`` for any depth, or ``text`` for plain text."""
+    name: str | None = None
+    """What its suppressions are counted under. Default: made of path and action."""
+    ignore: bool | None = None
+    """``true``: left out on both sides."""
+    round: int | None = None
+    """Numbers are rounded to so many decimal places."""
+    sort: bool | None = None
+    """``true``: the order of an array does not count."""
+    lower: bool | None = None
+    """``true``: case does not count."""
+    strip: bool | None = None
+    """``true``: white space around a text does not count."""
+    pattern: str | None = None
+    """What this regular expression matches does not count; or one of ``timestamp``, ``uuid``, ``hex_id``, ``number``."""
+
+
+class ModelPrice(Section):
+    """What a model costs."""
+
+    model: str
+    """Its name, as replies name it, or the start of names and a ``*``."""
+    prompt: Annotated[float, Field(ge=0)]
+    """Per million prompt tokens."""
+    completion: Annotated[float, Field(ge=0)]
+    """Per million completion tokens."""
+
+
+class Prices(Section):
+    """From reported tokens to money."""
+
+    currency: str = "USD"
+    """Shown beside amounts. All prices are in it."""
+    models: tuple[ModelPrice, ...] = ()
+    """The longest name that fits a reply's model counts. A model without price has an unknown cost, never 0."""
+
+
 class Compare(Section):
     """What is done with the answers of the arms."""
 
     percent: Percent = 100.0
     """Share of mirrored requests whose answers are read, compared and judged, chosen by a stable hash before anything is known of them.
     The rest is sent to the arms and only how it ended is counted: load for a candidate at a fraction of the cost."""
+    rules: tuple[CompareRule, ...] = ()
+    """Parts of answers that are noise, in the order in which they are applied."""
+    prices: Prices = Prices()
+    languages: bool = True
+    """Tells the languages of answers apart. The detector takes about a second to load, and 75 MB."""
+    comparators: tuple[str, ...] = ()
+    """Names of installed extensions (entry points of ``shadowproxy.comparators``) that are asked about every pair."""
 
 
 class Gate(Section):
@@ -334,28 +403,90 @@ class Gate(Section):
     """``false`` switches this gate off. At least one must stay on."""
 
 
+Margin = Annotated[float, Field(gt=0, lt=1)]
+
+
 class ErrorGate(Gate):
     """Failures: error status, broken stream, time-out, no connection."""
 
-    margin: Annotated[float, Field(gt=0, lt=1)] = 0.005
+    margin: Margin = 0.005
     """How much more often the candidate may fail than the primary. 0.005 is half a percentage point."""
+
+
+class JsonValidGate(Gate):
+    """Requests that ask for JSON: is the answer the JSON that was asked for, and does it satisfy its schema? Guards where it is seen."""
+
+    margin: Margin = 0.005
+    """How much more often the candidate's answer may not be."""
+
+
+class ToolValidGate(Gate):
+    """Tool calls: offered tools, arguments that satisfy their schema. Guards where it is seen."""
+
+    margin: Margin = 0.005
+    """How much more often the candidate's calls may not be."""
+
+
+class TruncatedGate(Gate):
+    """Answers that a length limit or a filter has cut."""
+
+    enabled: bool = False
+    """``true`` switches this gate on."""
+    margin: Margin = 0.02
+    """How much more often the candidate's answer may be cut."""
+
+
+class MismatchGate(Gate):
+    """How often an answer differs from the primary's, less how often the primary's own second answer does. Guards where it is seen."""
+
+    margin: Margin = 0.02
+    """How much more often the candidate may differ than the primary differs from itself."""
+    max_different: Margin = 0.2
+    """Used only without a control arm: the share of answers that may differ."""
+
+
+class StructureGate(MismatchGate):
+    """JSON, markdown and code that are built otherwise."""
+
+    enabled: bool = False
+    """``true`` switches this gate on: for routes whose structure somebody parses."""
+
+
+class ToolsGate(MismatchGate):
+    """Other calls, or other arguments."""
+
+
+class FactsGate(MismatchGate):
+    """Contradictions in numbers, names, negations and the like, where two sentences speak of the same thing."""
+
+    margin: Margin = 0.05
+    """How much more often the candidate may contradict the primary than the primary contradicts itself."""
+    max_different: Margin = 0.3
+    """Used only without a control arm: the share of answers that may contradict the primary."""
+
+
+class RefusalGate(MismatchGate):
+    """One declines what the other answers, in either direction."""
+
+    max_different: Margin = 0.05
+    """Used only without a control arm: the share of answers that may differ in that."""
 
 
 class SimilarityGate(Gate):
     """How alike the answers are."""
 
-    margin: Annotated[float, Field(gt=0, lt=1)] = 0.02
+    margin: Margin = 0.02
     """How much less similar to the primary's answer the candidate may be than the primary is to itself (mean cosine)."""
-    min_similarity: Annotated[float, Field(gt=0, lt=1)] = 0.8
+    min_similarity: Margin = 0.8
     """Used only without a control arm: the mean similarity that must be shown. No fixed value fits every workload; the verdict says
     ``no_control``."""
 
 
-class TtftGate(Gate):
-    """Time to the first content."""
+class TailGate(Gate):
+    """The slow tail of a latency, against the primary's own."""
 
     ratio: Annotated[float, Field(ge=1)] = 1.2
-    """The candidate's tail TTFT may be this many times the primary's."""
+    """The candidate's tail may be this many times the primary's."""
     quantile: Annotated[float, Field(ge=0.5, lt=1)] = 0.95
     """Which tail."""
     margin: Annotated[float, Field(ge=0, lt=1)] = 0.0
@@ -365,17 +496,158 @@ class TtftGate(Gate):
     """The candidate may always be this much over t*. Copies are timed in a process that also compares; where the primary answers within a
     few milliseconds, 20 % of that would be our own scheduling, not the candidate."""
     reference_s: Annotated[float, Field(gt=0)] | None = None
-    """t*, the primary's tail TTFT in seconds. Default: measured once per route over the first pairs, then frozen."""
+    """t*, the primary's tail in seconds. Default: measured once per route over the first pairs, then frozen."""
     calibration_pairs: Annotated[int, Field(ge=20)] = 200
     """Pairs over which t* is measured. They do not count for this gate: t* must be fixed before the data it judges."""
 
 
+class TtftGate(TailGate):
+    """Time to the first content."""
+
+
+class ItlGate(TailGate):
+    """Mean time between pieces of content within an answer."""
+
+    enabled: bool = False
+    """``true`` switches this gate on."""
+
+
+class DurationGate(TailGate):
+    """Time to the last byte. Long answers take long: it also judges length."""
+
+    enabled: bool = False
+    """``true`` switches this gate on."""
+
+
+class RatioGate(Gate):
+    """A mean amount, against the primary's."""
+
+    enabled: bool = False
+    """``true`` switches this gate on."""
+    ratio: Annotated[float, Field(gt=0)] = 1.05
+    """The candidate's mean may be this many times the primary's."""
+    cap: Annotated[float, Field(gt=0)]
+    """The most that one answer can come to; larger amounts are taken as this. Far above what answers come to, it costs pairs."""
+
+
+class TokensGate(RatioGate):
+    """Completion tokens, as the arms report them."""
+
+    cap: Annotated[float, Field(gt=0)] = 4096.0
+    """The most tokens that one answer can come to, ``max_tokens`` say; larger amounts are taken as this. Far above what answers come to,
+    it costs pairs."""
+
+
+class CostGate(RatioGate):
+    """Money, by ``compare.prices``."""
+
+    cap: Annotated[float, Field(gt=0)] = 0.1
+    """The most that one answer can cost, in the price table's currency; larger amounts are taken as this. Far above what answers cost, it
+    costs pairs."""
+
+
+class JudgeGate(Gate):
+    """Which answer the model of ``llm_judge`` prefers."""
+
+    enabled: bool = False
+    """``true`` switches this gate on; it needs ``llm_judge``."""
+    margin: Margin = 0.05
+    """How much more often the primary's answer may be preferred than the candidate's."""
+
+
+class BudgetGate(Section):
+    """An absolute bound on the candidate, whatever the primary does: P(``measure`` > ``limit``) <= ``share``."""
+
+    name: str
+    """Name of the gate, behind ``budget:``."""
+    measure: Literal["ttft", "itl", "duration", "cost", "tokens", "error"]
+    """What is bounded. ``error`` needs no limit."""
+    limit: Annotated[float, Field(ge=0)] = 0.0
+    """Seconds for ``ttft``, ``itl`` and ``duration``; the price table's currency for ``cost``; completion tokens for ``tokens``."""
+    share: Margin
+    """Share of answers that may be over the limit."""
+
+    @field_validator("name")
+    @classmethod
+    def _plain(cls, value: str) -> str:
+        if not _NAME.fullmatch(value):
+            raise ValueError("is not a name; use up to 63 of a-z 0-9 . _ - and begin and end with a letter or digit")
+        return value
+
+
 class Gates(Section):
-    """Rules that the candidate must pass on every route."""
+    """Rules that the candidate must pass on every route and in every slice."""
 
     error: ErrorGate = ErrorGate()
+    json_valid: JsonValidGate = JsonValidGate()
+    tool_valid: ToolValidGate = ToolValidGate()
+    truncated: TruncatedGate = TruncatedGate()
+    structure: StructureGate = StructureGate()
+    tools: ToolsGate = ToolsGate()
     similarity: SimilarityGate = SimilarityGate()
+    facts: FactsGate = FactsGate()
+    refusal: RefusalGate = RefusalGate()
     ttft: TtftGate = TtftGate()
+    itl: ItlGate = ItlGate()
+    duration: DurationGate = DurationGate()
+    cost: CostGate = CostGate()
+    tokens: TokensGate = TokensGate()
+    judge: JudgeGate = JudgeGate()
+    budgets: tuple[BudgetGate, ...] = ()
+    """Absolute bounds on the candidate."""
+
+    @field_validator("budgets")
+    @classmethod
+    def _distinct(cls, value: tuple[BudgetGate, ...]) -> tuple[BudgetGate, ...]:
+        names = [budget.name for budget in value]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"has two budgets called {name!r}; give each its own name")
+        return value
+
+
+class Units(Section):
+    """What counts as one independent observation. Requests of one conversation are not independent of each other: counted one by one they
+    promise more than they know."""
+
+    session: str = "auto"
+    """``header:NAME``, ``auto`` (what the request says of its user or session, such as OpenAI's ``user``), or ``none``: each request by
+    itself. A session's pairs are averaged into one observation. Requests without a session are observations of their own."""
+    idle_s: Seconds = 300.0
+    """A session is over when it has been silent for so long."""
+    max_pairs: Annotated[int, Field(ge=1)] = 20
+    """A session is published at the latest after so many pairs; what follows opens a new one."""
+    drop_repeats: bool = True
+    """Of requests with the same prompt only the first within an hour counts: a health check asked every second is no evidence."""
+
+    @field_validator("session")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        if value not in ("auto", "none") and not re.fullmatch(r"header:[!#$%&'*+.^_`|~0-9A-Za-z-]+", value):
+            raise ValueError("is not a session key; write auto, none or header:NAME")
+        return value
+
+
+class Slices(Section):
+    """Parts of the traffic, besides routes, that are judged on their own: one bad slice blocks a promotion. Each costs metric series."""
+
+    tenant: str | None = None
+    """``header:NAME`` that names the tenant. The first 20 names that come get a slice each, the others share one."""
+    prompt_length: bool = False
+    """Slices by length of the prompt."""
+    language: bool = False
+    """Slices by language of the primary's answer; needs ``compare.languages``."""
+    tools: bool = False
+    """Requests that offer tools, and those that do not."""
+    streamed: bool = False
+    """Streamed requests, and those that are not."""
+
+    @field_validator("tenant")
+    @classmethod
+    def _header(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r"header:[!#$%&'*+.^_`|~0-9A-Za-z-]+", value):
+            raise ValueError("is not a header; write header:NAME")
+        return value
 
 
 class Decision(Section):
@@ -386,11 +658,22 @@ class Decision(Section):
     alpha_rollback: Annotated[float, Field(gt=0, le=0.2)] = 0.05
     """Chance, at most, that a candidate within every margin is ever rolled back by statistics."""
     min_pairs: Annotated[int, Field(ge=1)] = 100
-    """Pairs per gate before a promotion. Not needed for validity, but for having seen enough kinds of requests."""
+    """Observations per gate before a promotion. Not needed for validity, but for having seen enough kinds of requests."""
+    min_sessions: Annotated[int, Field(ge=0)] = 0
+    """Distinct sessions before a promotion, where requests say theirs. 0 asks for none: few services mark sessions."""
     soak_s: Annotated[float, Field(ge=0)] = 1800.0
     """Time since the first pair before a promotion, in seconds. 30 min lets late effects (caches, memory, load) show."""
     max_pairs: Annotated[int, Field(ge=1)] = 50_000
-    """After so many pairs without a decision the verdict holds with ``near_margin``."""
+    """After so many pairs without a decision the rollout is over: ``on_timeout`` says what then."""
+    max_age_s: Seconds | None = None
+    """After so long without a decision the rollout is over. Default: it may take as long as it takes."""
+    on_timeout: Literal["hold", "rollback", "manual"] = "hold"
+    """What becomes of a rollout that is over without a decision: it holds, is rolled back, or holds and asks for a person."""
+    attempt: Annotated[int, Field(ge=1)] | None = None
+    """How often this very candidate has been tried, from 1. The error rates are then shared out over all tries (61 %, 15 %, 7 % …):
+    else a bad candidate would only have to be tried often enough. Default: they hold for each rollout by itself."""
+    min_share: Annotated[float, Field(gt=0, lt=1)] = 0.05
+    """Share of all pairs from which on a route or slice is judged on its own; smaller ones are judged together."""
     max_unresolved_percent: Percent = 1.0
     """Share of issued pairs that may be lost on our side; past it the verdict holds with ``incomplete_pairs``."""
     interval_s: Seconds = 1.0
@@ -571,6 +854,67 @@ class Judging(Section):
         return self
 
 
+#: What the judge's requests hold in any case (``llmjudge.asking.RESERVED_PARAMETERS``; a test compares them).
+_JUDGE_SETS = frozenset({"model", "messages", "stream", "stream_options", "n", "tools", "tool_choice", "functions", "function_call"})
+
+
+class LlmJudge(Section):
+    """A language model that is asked which of two answers is better. Off unless it is here. What it is shown leaves the pod."""
+
+    url: UpstreamUrl
+    """Base of an OpenAI-compatible endpoint, with or without ``/v1``, or the whole path of its chat completions. Not an arm's with an arm's
+    model."""
+    model: Annotated[str, Field(min_length=1)]
+    """Model to ask for. One that is better than what it judges."""
+    auth: Auth | None = None
+    """Our credential for it."""
+    tls: Tls = Tls()
+    percent: Percent = 10.0
+    """Share of compared requests that are judged, chosen by a stable hash. All candidates of a request together."""
+    control_percent: Percent = 50.0
+    """Share of the judged requests on which the primary is judged against the control, too: what the judge sees between equals."""
+    criteria_file: Path | None = None
+    """Text file that says which answer is better. Default: our own words. The rules against instructions in answers stay."""
+    redact: bool = True
+    """Masks secrets and personal data in what the judge sees, as on /pairs."""
+    max_text_bytes: Annotated[int, Field(ge=100)] = 6000
+    """Bytes of the question and of each answer that are shown; the middle of a longer text is left out. 6000 is a page and a half."""
+    max_reply_tokens: Annotated[int, Field(ge=1)] = 300
+    """Tokens of its reply: a verdict and a short reason. More for models that think first."""
+    parameters: dict[str, Any] = {}
+    """Put over the request's fields; null takes one out (``{max_tokens: null, max_completion_tokens: 2000, temperature: null}``)."""
+    requests_per_minute: Annotated[float, Field(gt=0)] = 60.0
+    """Questions per minute; each pair takes two. What comes faster is dropped and counted."""
+    max_tokens: Annotated[int, Field(ge=0)] | None = 2_000_000
+    """Tokens one rollout may take, as the endpoint reports them."""
+    max_cost: Annotated[float, Field(ge=0)] | None = None
+    """Money one rollout may take, in the currency of the prices. Needs them."""
+    prompt_price: Annotated[float, Field(ge=0)] = 0.0
+    """Money per million tokens of what is asked."""
+    completion_price: Annotated[float, Field(ge=0)] = 0.0
+    """Money per million tokens of what is answered."""
+    concurrency: Annotated[int, Field(ge=1)] = 2
+    """Pairs asked about at once."""
+    queue: Annotated[int, Field(ge=0)] = 64
+    """Pairs waiting; one more is dropped and counted."""
+    timeout_s: Seconds = 60.0
+    """For one question, retries included."""
+
+    @model_validator(mode="after")
+    def _priced(self) -> Self:
+        if self.max_cost is not None and not (self.prompt_price or self.completion_price):
+            raise ValueError("has max_cost without a price, so nothing would ever be counted; set prompt_price and completion_price")
+        return self
+
+    @field_validator("parameters")
+    @classmethod
+    def _not_ours(cls, value: dict[str, Any]) -> dict[str, Any]:
+        # The list of llmjudge.asking.RESERVED_PARAMETERS: config knows no other package. A test compares them.
+        if reserved := sorted(_JUDGE_SETS & value.keys()):
+            raise ValueError(f"sets {', '.join(reserved)}, which the judge sets itself; take it out")
+        return value
+
+
 class Config(Section):
     """The whole configuration of ``shadowproxy serve``."""
 
@@ -588,26 +932,38 @@ class Config(Section):
     routes: tuple[Route, ...] = ()
     """Named routes, first match wins. Default: each known inference path is its own route. What matches none is ``other``: forwarded, never
     mirrored, because asking for a file, a batch or a fine-tuning job twice would do it twice."""
+    dialects: tuple[Dialect, ...] = ()
+    """Servers that speak a JSON of their own."""
     workers: Annotated[int, Field(ge=1, le=64)] = 1
     """Gateway processes that share the listening port."""
     handover: Handover = Handover()
     compare: Compare = Compare()
     embed: Embed = Embed()
     gates: Gates = Gates()
+    units: Units = Units()
+    slices: Slices = Slices()
     verdict: Decision = Decision()
     judge: Judging = Judging()
     admin: Admin = Admin()
     limits: Limits = Limits()
     log: Log = Log()
     telemetry: Telemetry | None = None
+    llm_judge: LlmJudge | None = None
 
     @model_validator(mode="after")
     def _some_gate(self) -> Config:
         gates = self.gates
-        if not (gates.error.enabled or gates.ttft.enabled or (gates.similarity.enabled and self.embed.backend != "none")):
+        always = (gates.error, gates.ttft, gates.itl, gates.duration, gates.truncated)
+        if not (any(gate.enabled for gate in always) or gates.budgets or (gates.similarity.enabled and self.embed.backend != "none")):
             raise ValueError(
-                "has no gate that guards, so every candidate would be promoted; enable error, ttft, or similarity with an embedder"
+                "has no gate that always guards, so nothing could promote a candidate; enable error, ttft, or similarity with an embedder"
             )
+        if gates.cost.enabled and not self.compare.prices.models:
+            raise ValueError("has a gate on cost and no prices; add compare.prices.models, or disable gates.cost")
+        if gates.judge.enabled and self.llm_judge is None:
+            raise ValueError("has a gate on a judge's preference and no judge; add llm_judge, or disable gates.judge")
+        if self.slices.language and not self.compare.languages:
+            raise ValueError("has slices by language and no detector; enable compare.languages, or disable slices.language")
         return self
 
     @field_validator("candidates")
@@ -626,6 +982,14 @@ class Config(Section):
             raise ValueError("has more than 50 names; each is a metric label and a stratum of the verdict, so group paths")
         return value
 
+    def _judged_by(self) -> dict[str, Any] | None:
+        """The part of the judge that decides what it finds; its budget does not."""
+        if self.llm_judge is None or not self.gates.judge.enabled:
+            return None
+        return self.llm_judge.model_dump(
+            mode="json", include={"url", "model", "criteria_file", "redact", "max_text_bytes", "max_reply_tokens", "parameters"}
+        )
+
     def rollout_id(self, candidate: Candidate) -> str:
         """Name plus digest of everything that defines what is judged: the candidate, the primary, the gates and the decision rule.
 
@@ -637,6 +1001,10 @@ class Config(Section):
             "control": self.control.percent if self.control else 0,
             "routes": [route.model_dump(mode="json") for route in self.routes],
             "embed": self.embed.model_dump(mode="json", include={"backend", "model"}),
+            "compare": self.compare.model_dump(mode="json", exclude={"percent"}),
+            "llm_judge": self._judged_by(),
+            "units": self.units.model_dump(mode="json"),
+            "slices": self.slices.model_dump(mode="json"),
             "gates": self.gates.model_dump(mode="json"),
             "verdict": self.verdict.model_dump(mode="json", exclude={"interval_s"}),
         }
@@ -646,19 +1014,36 @@ class Config(Section):
 
 def load(path: Path) -> Config:
     """Read and check a YAML file. Raises :class:`ConfigError` with every problem in it."""
+    return parse(_text(path))
+
+
+def load_offline(path: Path) -> Config:
+    """The same for commands that ask no server: addresses may be missing, and are not used."""
+    return build({"primary": {"url": _NOWHERE}, **_tree(_text(path))})
+
+
+def offline() -> Config:
+    """All defaults, for commands that ask no server."""
+    return build({"primary": {"url": _NOWHERE}})
+
+
+def parse(text: str) -> Config:
+    """Check configuration text. Raises :class:`ConfigError` with every problem in it."""
+    return build(_tree(text))
+
+
+def _text(path: Path) -> str:
     try:
-        text = path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8")
     except OSError as exc:
         raise ConfigError(
             (ConfigProblem(str(path), "", f"cannot be read ({exc.strerror})", "give the path of a YAML file with -c"),)
         ) from exc
     except UnicodeDecodeError as exc:
         raise ConfigError((ConfigProblem(str(path), "", "is not UTF-8 text", "save it as UTF-8"),)) from exc
-    return parse(text)
 
 
-def parse(text: str) -> Config:
-    """Check configuration text. Raises :class:`ConfigError` with every problem in it."""
+def _tree(text: str) -> Mapping[str, Any]:
     try:
         tree = yaml.load(text, Loader=_StrictLoader)  # noqa: S506 - a SafeLoader that also refuses doubled keys
     except yaml.MarkedYAMLError as exc:
@@ -669,7 +1054,7 @@ def parse(text: str) -> Config:
         raise ConfigError((ConfigProblem("the file", "", f"is not YAML ({str(exc).splitlines()[0]})", "save it as plain text"),)) from exc
     if not isinstance(tree, Mapping):
         raise ConfigError((ConfigProblem("the file", "", "is not a mapping of keys", "begin with listen:, primary: and candidates:"),))
-    return build(tree)
+    return tree
 
 
 def build(tree: Mapping[str, Any]) -> Config:

@@ -50,12 +50,21 @@ class Ready(msgspec.Struct, frozen=True, tag=True):
 
 
 class Reference(msgspec.Struct, frozen=True, tag=True):
-    """The primary's tail TTFT that a rollout's ttft gate was frozen on; kept by the supervisor so that a restarted shadow process
-    judges by the same one."""
+    """The primary's tail of a latency (``measure``) that a rollout's gate was frozen on; kept by the supervisor so that a restarted shadow
+    process judges by the same one."""
 
     rollout: str
     route: str
+    measure: str
     seconds: float
+
+
+class Spent(msgspec.Struct, frozen=True, tag=True):
+    """What earlier boots of the shadow process have spent on a rollout's judge: its ceiling holds over restarts."""
+
+    rollout: str
+    tokens: int
+    cost: float
 
 
 class PairsRequest(msgspec.Struct, frozen=True, tag=True):
@@ -92,7 +101,7 @@ class SetMirroring(msgspec.Struct, frozen=True, tag=True):
     is_on: bool
 
 
-Message = SetMirroring | Adopt | Adopted | Hello | Report | Ready | Reference | PairsRequest | PairsReply
+Message = Spent | SetMirroring | Adopt | Adopted | Hello | Report | Ready | Reference | PairsRequest | PairsReply
 
 
 class Channel:

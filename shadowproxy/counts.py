@@ -55,6 +55,11 @@ OPEN_CONNECTIONS = Metric("shadowproxy_open_connections", ("worker",), "Client c
 UPSTREAM_CONNECTIONS = Metric("shadowproxy_upstream_connections_total", ("event",), "Connections to the primary: opened, reused, retried.")
 BYTES = Metric("shadowproxy_bytes_total", ("direction",), "Body bytes passed on, from the client (in) and to the client (out).")
 NOT_MIRRORED = Metric("shadowproxy_not_mirrored_total", ("reason",), "Exchanges that were not mirrored, by reason.")
+SAMPLED = Metric(
+    "shadowproxy_sampled_total",
+    ("percent", "chosen"),
+    "What the sampling hash chose among requests that could be mirrored, by the mirror.percent then in force.",
+)
 HANDED_OVER = Metric("shadowproxy_handed_over_total", (), "Exchanges written to the shadow process.")
 RECEIVED = Metric("shadowproxy_received_total", (), "Exchanges read by the shadow process. Less than handed over: lost with it.")
 PAIRS_ISSUED = Metric(
@@ -71,8 +76,20 @@ PAIRS_PENDING = Metric(
 )
 CELLS = Metric(
     "shadowproxy_cells_total",
-    ("rollout", "route", "check", "cell"),
-    "Mergeable evidence: how often each value of each gate's paired difference was seen.",
+    ("rollout", "route", "slice", "check", "cell"),
+    "Mergeable evidence: how often each value of each gate's paired difference was seen, by route, and by slice over all routes.",
+    is_per_boot=True,
+)
+PAIRS_COUNTED = Metric(
+    "shadowproxy_pairs_counted_total",
+    ("rollout", "route"),
+    "Pairs that are in the evidence, or were left out of it as repeats. Issued, not pending and not counted: lost on our side.",
+    is_per_boot=True,
+)
+UNITS = Metric(
+    "shadowproxy_units_total",
+    ("rollout",),
+    "Independent observations in the evidence: sessions, and requests without a session.",
     is_per_boot=True,
 )
 ROLLOUT_STARTED = Metric(
@@ -81,6 +98,17 @@ ROLLOUT_STARTED = Metric(
 DIVERGENCES = Metric(
     "shadowproxy_divergences_total", ("rollout", "route", "arm", "kind", "severity"), "Typed differences found within pairs."
 )
+LLM_JUDGE_PAIRS = Metric(
+    "shadowproxy_llm_judge_pairs_total",
+    ("rollout", "route", "arm", "result"),
+    "Judged pairs by result; arm is candidate or control. first and second: the judge named whichever answer it saw there.",
+)
+LLM_JUDGE_ABSTENTIONS = Metric(
+    "shadowproxy_llm_judge_abstentions_total", ("rollout", "arm", "reason"), "Chosen pairs without a preference of the judge, by reason."
+)
+LLM_JUDGE_TOKENS = Metric("shadowproxy_llm_judge_tokens_total", ("rollout",), "Tokens the judge took.")
+LLM_JUDGE_COST = Metric("shadowproxy_llm_judge_cost_total", ("rollout",), "Money the judge took, by the configured prices.")
+SUPPRESSED = Metric("shadowproxy_suppressed_total", ("rollout", "rule"), "Differences that a rule of compare.rules has taken out.")
 COPIES = Metric(
     "shadowproxy_copies_total", ("arm", "outcome"), "Copies by how they ended at the arm, whether they are compared or only sent."
 )
@@ -99,8 +127,11 @@ DURATION_SECONDS = Metric(
 )
 TTFT_SUM = Metric("shadowproxy_ttft_seconds_sum", ("rollout", "route", "arm"), "Sum of TTFT in seconds.")
 DURATION_SUM = Metric("shadowproxy_duration_seconds_sum", ("rollout", "route", "arm"), "Sum of durations in seconds.")
-TTFT_REFERENCE = Metric(
-    "shadowproxy_ttft_reference_seconds", ("rollout", "route"), "The primary's tail TTFT that the ttft gate was frozen on.", "gauge"
+TAIL_REFERENCE = Metric(
+    "shadowproxy_tail_reference_seconds",
+    ("rollout", "route", "measure"),
+    "The primary's tail of a latency that a gate was frozen on: ttft, itl or duration.",
+    "gauge",
 )
 VERDICT = Metric("shadowproxy_verdict", ("rollout", "state"), "1 for the state in force: promote, hold or rollback.", "gauge")
 GATE_E_LOG10 = Metric(

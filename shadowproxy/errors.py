@@ -40,12 +40,36 @@ class ConfigError(ShadowproxyError):
         super().__init__("\n".join(str(problem) for problem in problems))
 
 
+class InputError(ShadowproxyError):
+    """A file of recorded answers that cannot be used: names the file, the line, the column and what to write. Exit code 2."""
+
+
 class StartError(ShadowproxyError):
     """The configuration is well-formed but the world refuses it: port in use, model not loadable. Names the remedy. Exit code 1."""
 
 
 class NoAnswer(ShadowproxyError):
     """A service of the operator's (Prometheus, an admin surface, an event sink) gave no answer that can be used. Asked again later."""
+
+
+class RouterBusy(ShadowproxyError):
+    """A router could not do it now (overloaded, timed out, not ready). Tried again after ``delay_s`` seconds; until then nothing moves."""
+
+    def __init__(self, message: str, delay_s: float = 5.0) -> None:
+        super().__init__(message)
+        self.delay_s = delay_s
+
+
+class RouterConflict(ShadowproxyError):
+    """What a router steers was changed since it was read: read and decided anew at once."""
+
+
+class RouterRefused(ShadowproxyError):
+    """A router cannot do it, and will not by trying again: the rollout holds and a person is told ``remedy``."""
+
+    def __init__(self, message: str, remedy: str) -> None:
+        super().__init__(f"{message}; {remedy}")
+        self.remedy = remedy
 
 
 class ProtocolError(ShadowproxyError):

@@ -5,17 +5,20 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
 from shadowproxy.config import Candidate, Config
-from shadowproxy.counts import CELLS, PAIRS_ISSUED, PAIRS_PENDING, ROLLOUT_STARTED, WHOLE, Totals
-from shadowproxy.verdict.cells import ERROR, CellKey
-from shadowproxy.verdict.decision import Evidence, Rules, decide
+from shadowproxy.counts import CELLS, PAIRS_COUNTED, PAIRS_ISSUED, PAIRS_PENDING, ROLLOUT_STARTED, SAMPLED, UNITS, WHOLE, Totals
+from shadowproxy.verdict.case import Evidence, OnTimeout, Rules
+from shadowproxy.verdict.cells import CellKey
+from shadowproxy.verdict.decision import decide
 from shadowproxy.verdict.document import as_document
-from shadowproxy.verdict.gates import rules
+from shadowproxy.verdict.gates import gate_rules
+from shadowproxy.verdict.limits import Budget
+from shadowproxy.verdict.splits import Split
 
 #: The present rate of pairs is taken over this long: long enough to be steady, short enough to follow the traffic.
 _RATE_WINDOW_S = 60.0
@@ -46,7 +49,7 @@ class Judge:
 
     def adopt(self, config: Config) -> None:
         """Go by another configuration. A rollout that did not change keeps its age; what is no longer configured is no longer judged."""
-        self._has_control = config.control is not None and config.control.percent > 0
+        self._control_percent = config.control.percent if config.control is not None else 0.0
         self._rules = rules_of(config)
         before = self._watches
         self._watches = {}
@@ -89,8 +92,10 @@ class Judge:
             unresolved_by_route=lost,
             age_s=now - watch.first_pair_at if watch.first_pair_at is not None else 0.0,
             pairs_per_s=_rate(watch.issued_at, now, total),
-            has_control=self._has_control,
+            has_control=self._control_percent > 0,
             state_gap=has_gap,
+            sessions=int(self._totals.value(UNITS, rollout)),
+            splits=self._splits(rollout),
         )
 
     def _known_age(self, rollout: str) -> float:
@@ -104,7 +109,9 @@ class Judge:
 
     def _cells(self, rollout: str) -> dict[CellKey, int]:
         return {
-            CellKey(route, check, cell): int(count) for (owner, route, check, cell), count in self._totals.items(CELLS) if owner == rollout
+            CellKey(route, check, cell, slice_): int(count)
+            for (owner, route, slice_, check, cell), count in self._totals.items(CELLS)
+            if owner == rollout
         }
 
     def _issued(self, rollout: str) -> dict[str, int]:
@@ -116,16 +123,38 @@ class Judge:
     def _lost(self, rollout: str, candidate: str, issued: Mapping[str, int]) -> dict[str, int]:
         """Pairs lost on our side, by route: dropped by us, or issued by a shadow process that did not live to count them.
 
-        Every pair that is judged adds one cell to the error check. So what was issued, is not on its way and has no such cell is lost.
+        What was issued, is not on its way and is not accounted for in the evidence is lost.
         """
         lost = dict(issued)
-        for (owner, route, check, _), count in self._totals.items(CELLS):
-            if owner == rollout and check == ERROR:
+        for (owner, route), count in self._totals.items(PAIRS_COUNTED):
+            if owner == rollout:
                 lost[route] = lost.get(route, 0) - int(count)
         for (owner, name, route), count in self._totals.items(PAIRS_PENDING):
             if owner == rollout and name == candidate:
                 lost[route] = lost.get(route, 0) - int(count)
         return {route: count for route, count in lost.items() if count > 0}
+
+    def _splits(self, rollout: str) -> tuple[Split, ...]:
+        """The shares that a hash chooses, request by request: did they come out as configured?"""
+        return (*self._mirrored_splits(), *self._control_split(rollout))
+
+    def _mirrored_splits(self) -> Iterator[Split]:
+        chosen: dict[str, dict[str, int]] = {}
+        for (percent, answer), count in self._totals.items(SAMPLED):
+            chosen.setdefault(percent, {})[answer] = int(count)
+        for percent, by_answer in chosen.items():
+            yes = by_answer.get("yes", 0)
+            yield Split(f"mirrored {percent} %", yes, yes + by_answer.get("no", 0), float(percent) / 100)
+
+    def _control_split(self, rollout: str) -> Iterator[Split]:
+        share = self._control_percent / 100
+        if 0 < share < 1:
+            by_arm = {"candidate": 0, "control": 0}
+            for (owner, _, arm), count in self._totals.items(PAIRS_ISSUED):
+                if owner == rollout:
+                    by_arm[arm] += int(count)
+            if by_arm["control"] <= by_arm["candidate"]:
+                yield Split("control", by_arm["control"], by_arm["candidate"], share)
 
 
 def _explained(document: Mapping[str, Any], gap: str) -> dict[str, Any]:
@@ -136,7 +165,7 @@ def _explained(document: Mapping[str, Any], gap: str) -> dict[str, Any]:
 
 def rules_of(config: Config) -> Rules:
     """The decision rule of a configuration."""
-    decision, gates = config.verdict, config.gates
+    decision = config.verdict
     return Rules(
         alpha_promote=decision.alpha_promote,
         alpha_rollback=decision.alpha_rollback,
@@ -144,13 +173,33 @@ def rules_of(config: Config) -> Rules:
         soak_s=decision.soak_s,
         max_pairs=decision.max_pairs,
         max_unresolved=decision.max_unresolved_percent / 100,
-        gates=rules(
-            error_margin=gates.error.margin if gates.error.enabled else None,
-            similarity_margin=gates.similarity.margin if gates.similarity.enabled and config.embed.backend != "none" else None,
-            min_similarity=gates.similarity.min_similarity,
-            ttft_margin=gates.ttft.margin if gates.ttft.enabled else None,
-        ),
+        gates=gate_rules(_margins(config), [Budget(each.name, each.measure, each.limit, each.share) for each in config.gates.budgets]),
+        min_share=decision.min_share,
+        min_sessions=decision.min_sessions,
+        max_age_s=decision.max_age_s,
+        on_timeout=OnTimeout(decision.on_timeout),
+        attempt=decision.attempt,
     )
+
+
+def _margins(config: Config) -> dict[str, float | None]:
+    """Gate → margin, None where it is off. Of a ratio gate the margin is 0: its ratio is in the difference itself."""
+    gates = config.gates
+    similarity = gates.similarity.enabled and config.embed.backend != "none"
+    margins: dict[str, float | None] = {
+        "similarity": gates.similarity.margin if similarity else None,
+        "similarity_absolute": 1 - gates.similarity.min_similarity if similarity else None,
+        "cost": 0.0 if gates.cost.enabled else None,
+        "tokens": 0.0 if gates.tokens.enabled else None,
+    }
+    for name in ("error", "json_valid", "tool_valid", "truncated", "ttft", "itl", "duration", "judge"):
+        gate = getattr(gates, name)
+        margins[name] = gate.margin if gate.enabled else None
+    for name in ("structure", "tools", "facts", "refusal"):
+        gate = getattr(gates, name)
+        margins[name] = gate.margin if gate.enabled else None
+        margins[f"{name}_absolute"] = gate.max_different if gate.enabled else None
+    return margins
 
 
 def _rate(history: deque[tuple[float, int]], now: float, issued: int) -> float:

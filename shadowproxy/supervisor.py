@@ -26,7 +26,7 @@ from shadowproxy import control
 from shadowproxy.admin.app import Health
 from shadowproxy.config import Config
 from shadowproxy.control import Channel, Hello, Listening, PairsReply, PairsRequest, Ready, Reference, Report
-from shadowproxy.counts import PROCESS_STARTS, RELOADS, Counts, Totals
+from shadowproxy.counts import LLM_JUDGE_COST, LLM_JUDGE_TOKENS, PROCESS_STARTS, RELOADS, Counts, Totals
 from shadowproxy.errors import ConfigError, ShadowproxyError, StartError
 from shadowproxy.judging import Judge
 from shadowproxy.sockets import address_of, bind
@@ -95,7 +95,7 @@ class Supervisor:
         self._children: list[Child] = []
         self._trials: list[Child] = []
         self._listening: list[str] = []  # a boot stands here once per line: a broken one may end after its successor began
-        self._references: dict[tuple[str, str], Reference] = {}
+        self._references: dict[tuple[str, str, str], Reference] = {}
         self._asked = _Asked()
         self._own = Counts()
         self._is_stopping = False
@@ -221,6 +221,8 @@ class Supervisor:
             config = self._read_config()
         except ConfigError as exc:
             return "; ".join(str(each) for each in exc.problems)
+        except StartError as exc:
+            return str(exc)
         fixed = [key for key in _FIXED if getattr(config, key) != getattr(self._config, key)]
         if fixed:
             return f"{', '.join(fixed)} cannot change while running; restart instead"
@@ -415,6 +417,9 @@ class Supervisor:
         if child.role == "shadow":
             for reference in self._references.values():
                 channel.send(reference)
+            for rollout in self.judge.rollouts:
+                tokens, cost = self.totals.value(LLM_JUDGE_TOKENS, rollout), self.totals.value(LLM_JUDGE_COST, rollout)
+                channel.send(control.Spent(rollout, int(tokens), cost))
         while (message := await channel.receive()) is not None:
             child.heard_at = time.monotonic()
             if child.boot != boot:
@@ -430,8 +435,8 @@ class Supervisor:
             case control.Adopted(problem):
                 if child.adopted is not None and not child.adopted.done():
                     child.adopted.set_result(problem)
-            case Reference(rollout, route, _):
-                self._references[rollout, route] = message
+            case Reference(rollout, route, measure, _):
+                self._references[rollout, route, measure] = message
             case PairsReply(ask, pairs):
                 future = self._asked.waiting.get(ask)
                 if future is not None and not future.done():

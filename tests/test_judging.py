@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from shadowproxy.config import Config, build
-from shadowproxy.counts import CELLS, PAIRS_ISSUED, PAIRS_PENDING, PAIRS_RESOLVED, Totals
+from shadowproxy.config import Config, Gates, build
+from shadowproxy.counts import CELLS, PAIRS_COUNTED, PAIRS_ISSUED, PAIRS_PENDING, PAIRS_RESOLVED, SAMPLED, Totals
 from shadowproxy.judging import Judge, rules_of
 from shadowproxy.testing.clock import ManualClock
+
+OTHERS = ("ttft", "json_valid", "tool_valid", "tools", "facts", "refusal")
 
 
 def config(**changes: object) -> Config:
@@ -15,7 +17,7 @@ def config(**changes: object) -> Config:
         "primary": {"url": "http://a:1"},
         "candidates": [{"name": "v2", "url": "http://b:1"}],
         "embed": {"backend": "none"},
-        "gates": {"error": {"margin": 0.05}, "ttft": {"enabled": False}},
+        "gates": {"error": {"margin": 0.05}, **{name: {"enabled": False} for name in OTHERS}},
         "verdict": {"soak_s": 60, "min_pairs": 50},
     }
     return build({**tree, **changes})
@@ -39,7 +41,8 @@ class Bench:
                 (PAIRS_RESOLVED.name, self.rollout, "chat", "candidate", "ok"): resolved,
                 (PAIRS_RESOLVED.name, self.rollout, "chat", "candidate", "dropped_local"): lost,
                 (PAIRS_PENDING.name, self.rollout, "v2", "chat"): pending,
-                (CELLS.name, self.rollout, "chat", "error", cell): resolved,
+                (CELLS.name, self.rollout, "chat", "", "error", cell): resolved,
+                (PAIRS_COUNTED.name, self.rollout, "chat"): resolved,
             },
         )
 
@@ -127,7 +130,7 @@ def test_counts_of_other_rollouts_and_of_the_control_are_nobody_s_evidence_here(
         {
             (PAIRS_ISSUED.name, "v1-other", "chat", "candidate"): 7,
             (PAIRS_ISSUED.name, bench.rollout, "chat", "control"): 7,
-            (CELLS.name, "v1-other", "chat", "error", "candidate_only"): 7,
+            (CELLS.name, "v1-other", "chat", "", "error", "candidate_only"): 7,
         },
     )
     document = bench.look()
@@ -138,3 +141,42 @@ def test_gates_that_cannot_be_measured_are_left_out_of_the_rules() -> None:
     assert {rule.name for rule in rules_of(config()).gates if rule.name in ("error", "ttft", "similarity")} == {"error"}
     full = config(gates={}, embed={"backend": "onnx"})
     assert {"error", "ttft", "similarity"} <= {rule.name for rule in rules_of(full).gates}
+
+
+def test_control_that_is_sent_more_often_than_configured_is_a_mismatch() -> None:
+    bench = Bench(config(control={"percent": 10}))
+    bench.totals.absorb(
+        "shadow/1",
+        {
+            (PAIRS_ISSUED.name, bench.rollout, "chat", "candidate"): 4000,
+            (PAIRS_ISSUED.name, bench.rollout, "chat", "control"): 700,
+            (PAIRS_COUNTED.name, bench.rollout, "chat"): 4000,
+        },
+    )
+    assert bench.codes()[0] == "srm"
+
+
+def test_sampling_that_comes_out_as_configured_is_none() -> None:
+    bench = Bench(config(control={"percent": 10}))
+    bench.count("shadow/1", issued=4000, resolved=4000)
+    bench.totals.absorb(
+        "gateway/1",
+        {
+            (PAIRS_ISSUED.name, bench.rollout, "chat", "control"): 405,
+            (SAMPLED.name, "20", "yes"): 4000,
+            (SAMPLED.name, "20", "no"): 16020,
+        },
+    )
+    assert "srm" not in bench.codes()
+
+
+def test_every_gate_of_the_configuration_is_in_the_rules() -> None:
+    every = {name: {"enabled": True} for name in Gates.model_fields if name != "budgets"}
+    budgets = [{"name": "slow", "measure": "ttft", "limit": 0.8, "share": 0.01}]
+    prices = {"prices": {"models": [{"model": "*", "prompt": 1, "completion": 2}]}}
+    judge = {"llm_judge": {"url": "http://judge:1", "model": "large"}}
+    settings = config(gates={**every, "budgets": budgets}, embed={"backend": "onnx"}, compare=prices, **judge)
+    found = {rule.name for rule in rules_of(settings).gates}
+    assert {*every, "budget:slow", "similarity_absolute", "tools_absolute"} <= found
+    off = config(gates={**{name: {"enabled": False} for name in every if name != "error"}})
+    assert {rule.name for rule in rules_of(off).gates} == {"error", "aa_error"}

@@ -10,11 +10,28 @@ from collections.abc import AsyncIterator
 import orjson
 import pytest
 
+from shadowproxy.bookkeeping import Ledger, without_words
+from shadowproxy.compare.means import Means
+from shadowproxy.comparing import rules_of
 from shadowproxy.config import build
-from shadowproxy.counts import CELLS, COPIES, NOT_MIRRORED, PAIRS_ISSUED, PAIRS_RESOLVED, STEP_FAILURES, Counts, Totals
+from shadowproxy.counts import (
+    CELLS,
+    COPIES,
+    NOT_MIRRORED,
+    PAIRS_COUNTED,
+    PAIRS_ISSUED,
+    PAIRS_PENDING,
+    PAIRS_RESOLVED,
+    STEP_FAILURES,
+    SUPPRESSED,
+    UNITS,
+    Counts,
+    Totals,
+)
+from shadowproxy.exchange import Comparison, Divergence, Outcome, Severity, Timing
 from shadowproxy.handover.frames import ExchangeFrame
 from shadowproxy.processes.shadow import build_shadow
-from shadowproxy.shadow import Ledger, Shadow
+from shadowproxy.shadow import Shadow
 from shadowproxy.tasks import Tasks
 from shadowproxy.testing.faults import FaultyServer
 from tests.gateway.wires import Upstream, closed_port, until
@@ -60,16 +77,18 @@ class Pipeline:
         return {labels[3]: int(count) for labels, count in self.totals().items(PAIRS_RESOLVED) if labels[2] == arm}
 
     def cells(self, check: str) -> dict[str, int]:
-        return {labels[3]: int(count) for labels, count in self.totals().items(CELLS) if labels[2] == check}
+        return {labels[4]: int(count) for labels, count in self.totals().items(CELLS) if labels[3] == check and not labels[2]}
 
 
 @contextlib.asynccontextmanager
 async def pipeline(candidate: str, primary: str = "http://127.0.0.1:9", **sections: object) -> AsyncIterator[Pipeline]:
     arm = {"name": "v2", "url": candidate, "timeout_s": 5, **sections.pop("arm", {})}  # type: ignore[dict-item]
-    config = build({"primary": {"url": primary}, "candidates": [arm], "embed": {"backend": "none"}, **sections})
+    config = build(
+        {"primary": {"url": primary}, "candidates": [arm], "embed": {"backend": "none"}, "units": {"drop_repeats": False}, **sections}
+    )
     counts, tasks = Counts(), Tasks()
     shadow = build_shadow(config, counts, tasks, lambda *_: None)
-    shadow.start(None)
+    shadow.start(None, Means())
 
     async def sweep() -> None:
         while True:
@@ -242,7 +261,7 @@ async def test_deadline_that_the_primary_missed_binds_nobody() -> None:
 @pytest.mark.interpreted
 async def test_failure_in_counting_is_ours() -> None:
     async with Upstream(chat_reply("x")) as up, pipeline(up.url) as p:
-        p.shadow._references = None  # type: ignore[assignment]
+        p.shadow._books["v2"]._references = None  # type: ignore[assignment]
         p.shadow.receive(frame())
         await until(lambda: p.totals().value(STEP_FAILURES, "cells") == 1)
         assert p.cells("error") == {}, "the judge then counts the pair as lost"
@@ -278,3 +297,61 @@ async def test_unreadable_pair_is_lost_and_holds_nothing_back(monkeypatch: pytes
         await until(lambda: p.resolved().get("ok") == 1)
         assert p.cells("error") == {"both_ok": 1}
         assert (p.shadow._pending, p.shadow._pending_bytes) == (0, 0)
+
+
+async def test_sessions_are_one_observation_and_what_waits_in_them_is_pending() -> None:
+    units = {"session": "header:x-session", "max_pairs": 3, "drop_repeats": False}
+    async with Upstream(chat_reply("Paris.")) as up, pipeline(up.url, units=units) as p:
+        for number in range(4):
+            headers = [(b"content-type", b"application/json"), (b"x-session", b"s1")]
+            p.shadow.receive(frame(number, headers=headers, body={"messages": [{"role": "user", "content": f"q{number}"}]}))
+        await until(lambda: p.resolved() == {"ok": 4})
+        p.shadow.report()
+        assert p.cells("error") == {"both_ok": 1}
+        assert p.totals().value(PAIRS_COUNTED, p.rollout, "chat") == 3
+        assert p.totals().value(PAIRS_PENDING, p.rollout, "v2", "chat") == 1
+        assert p.totals().value(UNITS, p.rollout) == 1
+        p.shadow.close()
+        assert p.cells("error") == {"both_ok": 2}
+        assert p.totals().value(PAIRS_COUNTED, p.rollout, "chat") == 4
+
+
+async def test_repeated_prompt_counts_once_and_is_not_lost() -> None:
+    async with Upstream(chat_reply("Paris.")) as up, pipeline(up.url, units={"drop_repeats": True}) as p:
+        for number in range(5):
+            p.shadow.receive(frame(number))
+        await until(lambda: p.resolved() == {"ok": 5})
+        assert p.cells("error") == {"both_ok": 1}
+        assert p.totals().value(PAIRS_COUNTED, p.rollout, "chat") == 5
+
+
+async def test_pair_counts_in_its_slices() -> None:
+    slices = {"tenant": "header:x-tenant", "streamed": True, "tools": True, "prompt_length": True}
+    async with Upstream(chat_reply("Paris.")) as up, pipeline(up.url, slices=slices) as p:
+        p.shadow.receive(frame(headers=[(b"content-type", b"application/json"), (b"x-tenant", b"acme")]))
+        await until(lambda: p.resolved() == {"ok": 1})
+        found = {labels[2] for labels, _ in p.totals().items(CELLS) if labels[3] == "error"}
+        assert found == {"", "tenant=acme", "streamed=no", "tools=no", "prompt_length=under_1k"}
+
+
+async def test_rules_take_noise_out_and_are_counted() -> None:
+    rules = {"rules": [{"path": "text", "pattern": "number"}]}
+    async with Upstream(chat_reply("Run 8841 done.")) as up, pipeline(up.url, compare=rules) as p:
+        p.shadow.start(None, Means(rules=rules_of(build({"primary": {"url": up.url}, "compare": rules}).compare)))
+        p.shadow.receive(frame(text="Run 17 done."))
+        await until(lambda: p.resolved() == {"ok": 1})
+        (pair,) = p.shadow.latest_pairs(1, None)
+        assert pair["is_exact"]
+        assert p.totals().value(SUPPRESSED, p.rollout, "pattern number text") == 1
+
+
+def test_evidence_that_waits_holds_no_words() -> None:
+    """A candidate that hangs keeps pairs waiting for minutes: with their texts, they filled memory."""
+    found = (
+        Divergence("facts.number", Severity.MAJOR, "5 mg" * 50, "50 mg" * 50, why="x" * 200),
+        Divergence("text.format", Severity.INFO, "a", "A"),
+    )
+    timing = Timing(0.1, None, 0.2)
+    kept = without_words(Comparison("v2", Outcome.OK, 0.9, False, False, timing, timing, found, {"facts": 0.9}))
+    assert [(each.kind, each.severity, each.primary) for each in kept.divergences] == [("facts.number", Severity.MAJOR, "")]
+    assert kept.scores == {"facts": 0.9}

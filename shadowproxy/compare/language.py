@@ -78,7 +78,11 @@ _NO_PROSE = re.compile(r"```[^`]*+(?:```|\Z)|`[^`\n]{1,200}`|\b\w{2,10}://\S{1,5
 
 def compare_language(primary_text: str, other_text: str, detector: Detector) -> Found:
     """1 and major where the languages of both are sure and differ, 0 where they are the same, None where either cannot be told."""
-    before, after = language_of(primary_text, detector), language_of(other_text, detector)
+    return compare_languages(language_of(primary_text, detector), language_of(other_text, detector), primary_text, other_text)
+
+
+def compare_languages(before: str | None, after: str | None, primary_text: str, other_text: str) -> Found:
+    """The same of languages that are known already."""
     if before is None or after is None:
         return Found()
     if before == after:

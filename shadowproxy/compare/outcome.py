@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from shadowproxy.compare.kinds import divergence
+from shadowproxy.compare.kinds import Found, divergence
 from shadowproxy.exchange import Answer, Divergence, Exchange, Outcome, Severity
 
-#: Finish reasons (OpenAI's and Anthropic's words) of an answer that something other than the model ended: the client got less.
-CUT_REASONS = frozenset({"length", "max_tokens", "content_filter", "refusal"})
+#: How much of a difference each severity is, for a score within 0..1.
+_WEIGHTS = {Severity.INFO: 0.0, Severity.MINOR: 0.25, Severity.MAJOR: 0.75, Severity.CRITICAL: 1.0}
+
+
+def compare_outcome(primary: Exchange, primary_answer: Answer | None, other: Exchange, other_answer: Answer | None) -> Found:
+    """How two exchanges ended. The score is that of the gravest difference, 0 without any."""
+    found = tuple(outcome_divergences(primary, primary_answer, other, other_answer))
+    return Found(max((_WEIGHTS[each.severity] for each in found), default=0.0), found)
 
 
 def outcome_divergences(
@@ -57,9 +63,8 @@ def _endings(primary: Answer, other: Answer) -> Iterator[Divergence]:
         yield divergence("outcome.choices", Severity.MAJOR, str(len(primary.choices)), str(len(other.choices)))
     reasons, others = _reasons(primary), _reasons(other)
     if reasons != others:
-        is_one_cut = CUT_REASONS.isdisjoint(reasons) is not CUT_REASONS.isdisjoint(others)
-        severity = Severity.MAJOR if is_one_cut else Severity.MINOR
-        yield divergence("outcome.finish_reason", severity, ", ".join(reasons), ", ".join(others))
+        # That a limit or a filter ended one of them is what ``length`` and ``refusal`` report.
+        yield divergence("outcome.finish_reason", Severity.MINOR, ", ".join(reasons), ", ".join(others))
 
 
 def _reasons(answer: Answer) -> list[str]:

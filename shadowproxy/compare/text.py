@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,10 +18,10 @@ from numpy.typing import NDArray
 from shadowproxy.compare.kinds import divergence
 from shadowproxy.exchange import Answer, Choice, Divergence, Severity, ToolCall
 
-#: From here on a difference in length is worth a line: below it, one sentence more doubles a short answer.
-LENGTH_RATIO = 2.0
-LENGTH_CHARACTERS = 200
+#: Characters of each text whose words are counted: what lies behind adds time and says little more.
+OVERLAP_CHARACTERS = 100_000
 
+_WORD = re.compile(r"\w+")
 _SUPERSCRIPTS = re.compile("[⁰¹²³⁴-⁹]+")
 #: A fence with its language, on a line of its own.
 _FENCE = re.compile(r"^[ \t]*(?:```+|~~~+)[^\n`]*$", re.MULTILINE)
@@ -111,6 +112,16 @@ def cosine(a: NDArray[Any], b: NDArray[Any]) -> float:
     return min(1.0, max(0.0, float(a @ b) / lengths)) if lengths > 0 else 0.0
 
 
+def lexical_overlap(primary_text: str, other_text: str) -> float:
+    """Share of words that both texts have, counted as often as they stand there: 1 for the same words in any order (Dice coefficient).
+
+    1 for two texts without words. Blind to meaning, unlike vectors; a changed number and a paraphrase look alike to both.
+    """
+    ours, theirs = (Counter(_WORD.findall(text[:OVERLAP_CHARACTERS].casefold())) for text in (primary_text, other_text))
+    total = ours.total() + theirs.total()
+    return 2 * (ours & theirs).total() / total if total else 1.0
+
+
 def text_divergences(primary_text: str, other_text: str, *, is_same: bool) -> Iterator[Divergence]:
     """What differs on the face of two texts. What they mean is the similarity's business. ``is_same`` is their :func:`is_equal`."""
     if primary_text == other_text or not (primary_text.strip() or other_text.strip()):
@@ -119,12 +130,3 @@ def text_divergences(primary_text: str, other_text: str, *, is_same: bool) -> It
         yield divergence("text.format", Severity.INFO, primary_text, other_text)
     elif not primary_text.strip() or not other_text.strip():
         yield divergence("text.empty", Severity.MAJOR, primary_text, other_text)
-    else:
-        yield from _lengths(len(primary_text), len(other_text))
-
-
-def _lengths(primary: int, other: int) -> Iterator[Divergence]:
-    # Characters, not words: not every script puts spaces between words.
-    longer, shorter = max(primary, other), min(primary, other)
-    if longer >= LENGTH_CHARACTERS and longer >= LENGTH_RATIO * shorter:
-        yield divergence("text.length", Severity.MINOR, f"{primary} characters", f"{other} characters")

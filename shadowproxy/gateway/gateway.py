@@ -23,6 +23,7 @@ from shadowproxy.counts import (
     OPEN_CONNECTIONS,
     PRIMARY_FAILURES,
     REQUESTS,
+    SAMPLED,
     STEP_FAILURES,
     UPSTREAM_CONNECTIONS,
     Counts,
@@ -72,6 +73,7 @@ class Gateway:
         self._certificate = Certificate(config.tls) if config.tls else None
         self._retired: list[Pool] = []
         self._is_mirroring = True
+        self._sampled: dict[tuple[str, str], int] = {}
         self.pool = _pool_of(config, tasks)
         self._adopt_rules(config)
         self._handover = handover
@@ -101,7 +103,7 @@ class Gateway:
         keeps_host = config.primary.host == "client" or (config.primary.host == "auto" and endpoint.is_local)
         self.limits: Limits = config.limits
         self.target = Target(self.pool, endpoint.path_prefix, None if keeps_host else endpoint.authority)
-        self._mirroring = Mirroring(config, self._is_mirroring)
+        self._mirroring = Mirroring(config, self._is_mirroring, self._sampled)
         self._routes = Routes(config, route_of)
 
     def adopt(self, config: Config) -> None:
@@ -248,6 +250,8 @@ class Gateway:
         ):
             for label, count in table.items():
                 counts.set(metric, label, to=count)
+        for (percent, is_chosen), count in self._sampled.items():
+            counts.set(SAMPLED, percent, is_chosen, to=count)
         counts.set(CONNECTIONS, to=self._accepted)
         counts.set(OPEN_CONNECTIONS, self._worker, to=len(self._clients))
         pools = (self.pool, *self._retired)

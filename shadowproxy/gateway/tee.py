@@ -37,9 +37,12 @@ def sample_point(key: bytes) -> float:
 class Mirroring:
     """Which requests are teed. Two kill switches: ``is_allowed`` by hand, ``is_on`` by file."""
 
-    def __init__(self, config: Config, is_allowed: bool) -> None:
+    def __init__(self, config: Config, is_allowed: bool, sampled: dict[tuple[str, str], int] | None = None) -> None:
+        """``sampled`` counts by (configured percent, yes or no) what the hash chose among requests; it outlives a reload."""
         mirror = config.mirror
         self._fraction = mirror.percent / 100
+        self._sampled = {} if sampled is None else sampled
+        self._percent = f"{mirror.percent:g}"
         self._sample_header = mirror.sample_by.partition(":")[2].lower().encode()
         self._marker_header = (mirror.marker_header or "").lower().encode()
         self._compared_fraction = config.compare.percent / 100
@@ -83,9 +86,16 @@ class Mirroring:
         if self._fraction <= 0:
             return "sampled_out", b""
         request_id = head.request_id[:128] or self._own_id()
-        if self._fraction < 1 and sample_point(self._sample_key(head, request_id)) >= self._fraction:
+        if self._fraction < 1 and not self._chooses(head, request_id):
             return "sampled_out", b""
         return "", request_id
+
+    def _chooses(self, head: RequestHead, request_id: bytes) -> bool:
+        is_chosen = sample_point(self._sample_key(head, request_id)) < self._fraction
+        if not self._sample_header:  # sessions are chosen as wholes: how many of their requests that makes is not the hash's doing
+            key = (self._percent, "yes" if is_chosen else "no")
+            self._sampled[key] = self._sampled.get(key, 0) + 1
+        return is_chosen
 
     def is_compared(self, request_id: bytes) -> bool:
         """Whether the answers to a mirrored request will be looked at. Drawn apart from the decision to mirror it."""

@@ -5,25 +5,30 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable
 from pathlib import Path
 
 import orjson
 
+from shadowproxy.bookkeeping import Book, OnFrozen, Slicer, TailReferences, tail_gates
 from shadowproxy.child import Leash, Spec, main, spare_the_collector, unexpected
+from shadowproxy.comparing import dialects_of, load_means
 from shadowproxy.config import Candidate, Config, Embed, build
-from shadowproxy.control import Listening, Message, PairsReply, PairsRequest, Reference
+from shadowproxy.control import Listening, Message, PairsReply, PairsRequest, Reference, Spent
 from shadowproxy.counts import STEP_FAILURES, Counts
 from shadowproxy.embed.loading import load as load_embedder
 from shadowproxy.embed.service import EmbeddingService
 from shadowproxy.exchange import CONTROL
 from shadowproxy.handover.socket import Lines
 from shadowproxy.handover.socket import listen as listen_handover
+from shadowproxy.judge_building import budget_of, build_judge
+from shadowproxy.llmjudge.budget import Budget, Spending
+from shadowproxy.llmjudge.judge import LlmJudge
 from shadowproxy.mirror.admission import ArmShare
 from shadowproxy.mirror.dispatch import ArmBounds, ArmDispatch
 from shadowproxy.mirror.rewrite import ArmRewrite
-from shadowproxy.shadow import OnCompared, Rollout, Shadow, TtftReferences
-from shadowproxy.tasks import Tasks
+from shadowproxy.opinions import Opinions
+from shadowproxy.shadow import OnCompared, Shadow
+from shadowproxy.tasks import Guard, Tasks
 from shadowproxy.telemetry.loading import load as load_telemetry
 from shadowproxy.upstream.endpoint import endpoint_of
 from shadowproxy.upstream.pool import Pool, Timing
@@ -46,6 +51,9 @@ _FLUSH_S = 2.0
 #: At the end, how long workers that have moved to another shadow process may take to close their line to this one.
 _LAST_FRAMES_S = 1.0
 
+#: At the end, how long questions to the judge that are on their way may take.
+_JUDGE_FLUSH_S = 0.5
+
 #: At the end, how long telemetry that waits may take to reach its collector. With the above it stays below the supervisor's patience.
 _TELEMETRY_FLUSH_S = 1.0
 
@@ -58,7 +66,16 @@ async def run_shadow(spec: Spec) -> None:
     counts = Counts()
     leash = Leash("shadow", spec, counts, tasks)
     telemetry = load_telemetry(config)
-    shadow = build_shadow(config, counts, tasks, lambda *frozen: leash.send(Reference(*frozen)), telemetry.compared)
+    budget = budget_of(config.llm_judge) if config.llm_judge else None
+    judge = _judge(config, budget, counts, tasks)
+    shadow = build_shadow(
+        config,
+        counts,
+        tasks,
+        lambda *frozen: leash.send(Reference(*frozen)),
+        Opinions(judge, counts) if judge is not None else None,
+        telemetry.compared,
+    )
     path = Path(spec.handover)
     lines = Lines()
     server = Listening(path, lambda: listen_handover(path, shadow.receive, lambda: counts.add(STEP_FAILURES, "hand-over"), lines))
@@ -66,15 +83,22 @@ async def run_shadow(spec: Spec) -> None:
     tasks.start("sweep", _sweep_forever(shadow))
     tasks.start("stay reachable", _stay_reachable(server))
     embedding = await _start_embedding(config.embed)
-    shadow.start(embedding)
+    shadow.start(embedding, await asyncio.to_thread(load_means, config.compare))
+    if judge is not None:
+        judge.start()
+    restored: set[str] = set()
     spare_the_collector()
 
     def answer(message: Message) -> None:
         match message:
             case PairsRequest(ask, limit, rollout):
                 leash.send(PairsReply(ask, orjson.dumps(shadow.latest_pairs(limit, rollout))))
-            case Reference(rollout, route, seconds):
-                shadow.freeze_reference(rollout, route, seconds)
+            case Reference(rollout, route, measure, seconds):
+                shadow.freeze_reference(rollout, route, measure, seconds)
+            case Spent(rollout, tokens, cost):
+                if budget is not None and rollout not in restored:  # said again on every new line to the supervisor
+                    budget.restore(rollout, Spending(tokens, cost))
+                restored.add(rollout)
             case _:
                 unexpected(message)
 
@@ -87,12 +111,20 @@ async def run_shadow(spec: Spec) -> None:
     # After a reload the workers have a new line, and what they gave to this one before lies in the socket still.
     await lines.ended(_LAST_FRAMES_S)
     await shadow.finish(_FLUSH_S)
+    if judge is not None:
+        await judge.close(_JUDGE_FLUSH_S)
     shadow.close()
     await telemetry.close(_TELEMETRY_FLUSH_S)
     await leash.let_go(refresh)
     if embedding is not None:
         await embedding.close()
     await tasks.close()
+
+
+def _judge(config: Config, budget: Budget | None, counts: Counts, tasks: Tasks) -> LlmJudge | None:
+    if config.llm_judge is None or budget is None:
+        return None
+    return build_judge(config.llm_judge, config, budget, tasks, Guard(lambda step: counts.add(STEP_FAILURES, step)))
 
 
 def _offer_to_oom_killer() -> None:
@@ -129,7 +161,8 @@ def build_shadow(
     config: Config,
     counts: Counts,
     tasks: Tasks,
-    on_frozen: Callable[[str, str, float], None],
+    on_frozen: OnFrozen,
+    opinions: Opinions | None = None,
     on_compared: OnCompared | None = None,
 ) -> Shadow:
     """Wire the pipeline: one dispatch per arm, one rollout per candidate."""
@@ -145,17 +178,27 @@ def build_shadow(
     for candidate in config.candidates:
         arms[candidate.name] = _dispatch(candidate.name, candidate, config, tasks)
         shares.append(ArmShare(candidate.name, candidate.percent / 100))
+    references = TailReferences(tail_gates(config.gates), counts, on_frozen)
+    chance = random.Random()  # noqa: S311 - dithers evidence; nothing secret depends on it
+    has_control = CONTROL in arms
+    books = {
+        each.name: Book(config.rollout_id(each), each.name, config.gates, config.units, references, counts, chance, has_control=has_control)
+        for each in config.candidates
+    }
     return Shadow(
-        tuple(Rollout(config.rollout_id(candidate), candidate.name) for candidate in config.candidates),
         tuple(shares),
         arms,
-        TtftReferences(config.gates.ttft, on_frozen),
+        books,
+        references,
         counts,
         tasks,
         pending_bound=config.handover.pending_exchanges,
         bytes_bound=config.handover.pending_bytes,
         pairs_kept=config.admin.pairs,
-        chance=random.Random(),  # noqa: S311 - dithers evidence; nothing secret depends on it
+        slicer=Slicer(config.slices),
+        units=config.units,
+        dialects=dialects_of(config),
+        opinions=opinions,
         on_compared=on_compared,
     )
 

@@ -100,7 +100,7 @@ def value_of(check: str, cell: str) -> float:
 
 def has_cell(check: str, cell: str) -> bool:
     """False for what another version of this program may have written."""
-    return cell in values_of(check) or (cell == UNREPORTED and (check in (COST, TOKENS) or check.startswith(BUDGET)))
+    return cell in values_of(check) or (cell == UNREPORTED and (check in (COST, TOKENS, JUDGE) or check.startswith(BUDGET)))
 
 
 def trinomial_cell(candidate_bad: bool, reference_bad: bool) -> str:

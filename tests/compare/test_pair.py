@@ -10,8 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shadowproxy.compare.kinds import KINDS, SHOWN_CHARACTERS
-from shadowproxy.compare.pair import compare, texts_to_embed
-from shadowproxy.exchange import Answer, Choice, Comparison, Exchange, Outcome, Reply, ReplyError, Request, Severity, ToolCall
+from shadowproxy.compare.means import Means
+from shadowproxy.compare.pair import compare as compare_views
+from shadowproxy.compare.pair import texts_to_embed as texts_of_views
+from shadowproxy.compare.view import view
+from shadowproxy.exchange import Answer, Asked, Choice, Comparison, Divergence, Exchange, Outcome, Reply, ReplyError, Request, Severity, ToolCall
 
 X = np.array([1.0, 0.0], dtype=np.float32)
 Y = np.array([0.0, 1.0], dtype=np.float32)
@@ -27,6 +30,22 @@ def exchange(
 
 def answer(text: str = "", **choice: object) -> Answer:
     return Answer("chat", (Choice(text=text, **choice),))  # type: ignore[arg-type]
+
+
+def compare(
+    primary: Exchange,
+    primary_answer: Answer | None,
+    other: Exchange,
+    other_answer: Answer | None,
+    vectors: tuple[np.ndarray, np.ndarray] | None,
+    asked: Asked = Asked(),
+    means: Means = Means(),
+) -> Comparison:
+    return compare_views(view(primary, primary_answer, asked, means), view(other, other_answer, asked, means), vectors, asked, means)
+
+
+def texts_to_embed(primary: Answer | None, other: Answer | None) -> tuple[str, str] | None:
+    return texts_of_views(view(exchange(), primary, Asked(), Means()), view(exchange("candidate"), other, Asked(), Means()))
 
 
 def compared(primary: Answer | None, other: Answer | None, vectors: tuple[np.ndarray, np.ndarray] | None = None) -> Comparison:
@@ -155,16 +174,16 @@ def test_same_words_with_another_tool_call_are_not_equal() -> None:
     assert not compared(paris, rome, (X, XY)).is_equal_normalised
 
 
-@pytest.mark.parametrize(
-    ("primary", "other", "severity"),
-    [("stop", "length", Severity.MAJOR), ("end_turn", "max_tokens", Severity.MAJOR), ("stop", "tool_calls", Severity.MINOR)],
-)
-def test_finish_reason_is_major_where_the_answer_was_cut(primary: str, other: str, severity: Severity) -> None:
+@pytest.mark.parametrize(("primary", "other"), [("stop", "length"), ("end_turn", "max_tokens"), ("stop", "tool_calls")])
+def test_another_finish_reason_is_minor(primary: str, other: str) -> None:
     for first, second in ((primary, other), (other, primary)):
         found = compared(answer("a", finish_reason=first), answer("a", finish_reason=second))
-        assert [(each.kind, each.severity, each.primary, each.other) for each in found.divergences] == [
-            ("outcome.finish_reason", severity, first, second)
-        ]
+        assert Divergence("outcome.finish_reason", Severity.MINOR, first, second) in found.divergences
+
+
+def test_answer_that_a_limit_cut_is_major_where_the_primary_s_was_not() -> None:
+    found = compared(answer("a", finish_reason="stop"), answer("a", finish_reason="length"))
+    assert ("length.truncated", Severity.MAJOR) in [(each.kind, each.severity) for each in found.divergences]
 
 
 def test_number_of_choices_is_reported() -> None:
@@ -173,8 +192,8 @@ def test_number_of_choices_is_reported() -> None:
 
 
 def test_much_longer_answer_is_reported_in_any_script() -> None:
-    assert "text.length" in kinds(compared(answer("东京" * 60), answer("东京" * 200), (X, X)))
-    assert "text.length" not in kinds(compared(answer("yes"), answer("yes, it is"), (X, X)))
+    assert "length.ratio" in kinds(compared(answer("东京" * 60), answer("东京" * 200), (X, X)))
+    assert "length.ratio" not in kinds(compared(answer("yes"), answer("yes, it is"), (X, X)))
 
 
 def test_latencies_are_reported_when_far_apart() -> None:

@@ -32,7 +32,7 @@ def test_a_session_counts_once_after_it_was_idle() -> None:
     assert open_ones.add("chat", "s1", "p2", error("both_ok"), 200.0) == Observed()
     assert open_ones.expire(499.0) == Observed()
     assert open_ones.pending_pairs() == {"chat": 2}
-    assert open_ones.expire(500.0) == Observed(error("both_ok"), units=1, pairs={"chat": 1})
+    assert open_ones.expire(500.0) == Observed(error("both_ok"), units=1, pairs={"chat": 2})
     assert open_ones.expire(9000.0) == Observed()
 
 
@@ -82,7 +82,7 @@ def test_without_session_a_prompt_counts_at_once_and_once_within_the_window() ->
 def test_a_session_in_which_nothing_could_be_counted_is_no_unit() -> None:
     open_ones = sessions()
     open_ones.add("chat", "s", "p", (), 0.0)
-    assert open_ones.close() == Observed()
+    assert open_ones.close() == Observed(pairs={"chat": 1})
 
 
 def test_memory_is_bounded_and_what_was_idle_longest_goes_first() -> None:
@@ -92,7 +92,7 @@ def test_memory_is_bounded_and_what_was_idle_longest_goes_first() -> None:
         units += open_ones.add("chat", f"s{i}", "p", error("both_ok"), i / 100).units
         units += open_ones.add("chat", "busy", f"p{i // 10}", error("both_ok"), i / 100).units
         units += open_ones.add("chat", "", f"q{i}", error("both_ok"), i / 100).units - 1
-    assert repr(open_ones) == "<Sessions 10 open with 19 pairs, 10 prompts>"
+    assert repr(open_ones) == "<Sessions 10 open with 109 pairs, 10 prompts>"
     assert units == 91
     assert units + open_ones.close().units == 101
 
