@@ -11,8 +11,8 @@ import pytest_asyncio
 from shadowproxy.config import PrometheusSource
 from shadowproxy.counts import PAIRS_ISSUED, ROLLOUT_STARTED
 from shadowproxy.errors import NoAnswer
-from shadowproxy.sources.promql import LIVE, OLDEST, TARGETS
 from shadowproxy.sources.prometheus import Prometheus
+from shadowproxy.sources.promql import LIVE, OLDEST, TARGETS
 from shadowproxy.testing.clock import ManualClock
 from tests.gateway.wires import closed_port
 from tests.sources.fake_prometheus import FakePrometheus, fake_prometheus, sample, vector
