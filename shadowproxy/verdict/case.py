@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from shadowproxy.verdict import checks
-from shadowproxy.verdict.cells import Cells
+from shadowproxy.verdict.cells import CellKey, Cells
 from shadowproxy.verdict.findings import Finding, Levels, Sample, judge
 from shadowproxy.verdict.gates import GateRule, Role, gate_rules
 from shadowproxy.verdict.reasons import Reason
@@ -203,14 +203,15 @@ class _Book:
 
     @classmethod
     def of(cls, evidence: Evidence, min_share: float) -> _Book:
-        by_route, by_slice = _pairs_by_label(evidence.cells)
+        seen = [(key, n) for key, n in evidence.cells.items() if n > 0 and key.is_known]
+        by_route, by_slice = _pairs_by_label(seen)
         total = sum(by_route.values())
         routes = {label: _Stratum(route) for label, route in stratum_of(by_route, min_share).items()}
         slices = {label: _Stratum("", found) for label, found in slice_strata(by_slice, total, min_share).items()}
         sizes = _summed(routes, by_route) | _summed(slices, by_slice)
         lost = _lost(evidence.unresolved, evidence.unresolved_by_route, routes)
         lost |= _lost(evidence.unresolved, evidence.unresolved_by_slice, slices)
-        return cls(total, evidence.pairs_per_s, _tally(evidence.cells, routes, slices), sizes, lost)
+        return cls(total, evidence.pairs_per_s, _tally(seen, routes, slices), sizes, lost)
 
     @property
     def strata(self) -> list[_Stratum]:
@@ -236,12 +237,14 @@ class _Book:
         return Sample(stratum.route, counts, lost, rate, stratum.slice, role)
 
 
-def _pairs_by_label(cells: Cells) -> tuple[dict[str, int], dict[str, int]]:
+_Seen = Sequence[tuple[CellKey, int]]
+
+
+def _pairs_by_label(seen: _Seen) -> tuple[dict[str, int], dict[str, int]]:
     """Pairs of each route and of each slice. Every check sees some of them, and none sees a pair twice: the largest is the best count."""
     sums: dict[tuple[str, str, str], int] = defaultdict(int)
-    for key, n in cells.items():
-        if key.is_known and n > 0:
-            sums[key.route, key.slice, key.check] += n
+    for key, n in seen:
+        sums[key.route, key.slice, key.check] += n
     routes: dict[str, int] = {}
     slices: dict[str, int] = {}
     for (route, label, _), n in sums.items():
@@ -257,12 +260,12 @@ def _summed(strata: Mapping[str, _Stratum], pairs: Mapping[str, int]) -> dict[_S
     return sizes
 
 
-def _tally(cells: Cells, routes: Mapping[str, _Stratum], slices: Mapping[str, _Stratum]) -> dict[_Stratum, dict[str, dict[str, int]]]:
-    tally: dict[_Stratum, dict[str, dict[str, int]]] = {}
-    for key, n in cells.items():
-        stratum = slices.get(key.slice) if key.slice else routes.get(key.route)
-        if stratum is not None and n > 0 and key.is_known:
-            counts = tally.setdefault(stratum, {}).setdefault(key.check, {})
+def _tally(seen: _Seen, routes: Mapping[str, _Stratum], slices: Mapping[str, _Stratum]) -> dict[_Stratum, dict[str, dict[str, int]]]:
+    tally: dict[_Stratum, dict[str, dict[str, int]]] = {stratum: {} for stratum in (*routes.values(), *slices.values())}
+    for key, n in seen:
+        stratum = slices.get(key.slice) if key.slice else routes[key.route]
+        if stratum is not None:
+            counts = tally[stratum].setdefault(key.check, {})
             counts[key.cell] = counts.get(key.cell, 0) + n
     return tally
 

@@ -120,7 +120,8 @@ class _Numbers:
 
 def _judge_alike(values: evidence.Floats, tasks: Sequence[Task], levels: Levels) -> Iterator[Finding]:
     support = (float(values[0]), float(values[-1]))
-    seen = np.array([_counts_by_value(values, rule, sample) for rule, sample in tasks])
+    column = {value: at for at, value in enumerate(values.tolist())}
+    seen = np.array([_counts_by_value(column, rule, sample) for rule, sample in tasks])
     unknown = np.array([sample.lost + sample.counts.get(checks.UNREPORTED, 0) for _, sample in tasks], dtype=np.float64)
     at_best, at_worst = seen.copy(), seen.copy()
     at_best[:, 0] += unknown
@@ -139,12 +140,12 @@ def _judge_alike(values: evidence.Floats, tasks: Sequence[Task], levels: Levels)
         yield _finding(rule, sample, levels, None if math.isnan(mean) else mean, _Numbers(*numbers))
 
 
-def _counts_by_value(values: evidence.Floats, rule: GateRule, sample: Sample) -> evidence.Floats:
+def _counts_by_value(column: Mapping[float, int], rule: GateRule, sample: Sample) -> list[float]:
     labels = checks.values_of(rule.check)
-    row = np.zeros(len(values))
+    row = [0.0] * len(column)
     for cell, n in sample.counts.items():
         if cell in labels:
-            row[np.searchsorted(values, labels[cell])] += n
+            row[column[labels[cell]]] += n
     return row
 
 

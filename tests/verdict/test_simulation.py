@@ -1,8 +1,4 @@
-"""Simulated rollouts: the error rates that are promised, the pairs that are planned with, and the traps that ruin simpler methods.
-
-Every simulation is seeded. Similarity is drawn as two askings of one prompt: a fifth of the prompts is hard (0.65), the rest easy
-(0.90), and both arms share the prompt, which gives differences with a standard deviation of about 0.107.
-"""
+"""Simulated rollouts: the error rates that are promised, and the pairs that are planned with. Every simulation is seeded."""
 
 from __future__ import annotations
 
@@ -10,64 +6,25 @@ import math
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
-from shadowproxy.exchange import Comparison, Outcome, Timing
-from shadowproxy.verdict.cells import CellKey, merge, observe
+from shadowproxy.verdict.case import Evidence, Rules
+from shadowproxy.verdict.cells import CellKey
 from shadowproxy.verdict.checks import grid_cell
-from shadowproxy.verdict.decision import Evidence, Rules, State, decide
+from shadowproxy.verdict.decision import State, decide
 from shadowproxy.verdict.evidence import FRACTIONS, bounds, log_e_promote, log_e_rollback
-from shadowproxy.verdict.gates import DEFAULT_MARGINS, GateRule, gate_rules
-from shadowproxy.verdict.limits import Limits
-
-Floats = NDArray[np.float64]
-ALPHA = 0.05
-NO_LIMITS = Limits()
-TRINOMIAL = np.array([-1.0, 0.0, 1.0])
-GRID = np.arange(-20, 21) / 20
-LOOK_EVERY = 25
-
-
-def similarities(chance: np.random.Generator, hard: NDArray[np.bool_]) -> Floats:
-    """One answer's similarity for each prompt: mean 0.90 (sd 0.06) for easy ones, 0.65 (sd 0.12) for hard ones."""
-
-    def beta(mean: float, sd: float) -> Floats:
-        size = mean * (1 - mean) / sd**2 - 1
-        return chance.beta(mean * size, (1 - mean) * size, hard.shape)
-
-    return np.where(hard, beta(0.65, 0.12), beta(0.90, 0.06))
-
-
-def similarity_differences(chance: np.random.Generator, shape: tuple[int, int], worse: float) -> Floats:
-    hard = chance.random(shape) < 0.2
-    return similarities(chance, hard) - similarities(chance, hard) + worse
-
-
-def on_grid(chance: np.random.Generator, values: Floats) -> NDArray[np.intp]:
-    """Index into GRID, by the same rounding as ``grid_cell``, all at once."""
-    position = (np.clip(values, -1, 1) + 1) * 20
-    lower = np.floor(position)
-    return (lower + (chance.random(values.shape) < position - lower)).astype(np.intp)
-
-
-def failures(chance: np.random.Generator, shape: tuple[int, int], primary: float, candidate: float) -> NDArray[np.intp]:
-    """Index into TRINOMIAL of independent failures on both sides."""
-    return 1 + (chance.random(shape) < candidate).astype(np.intp) - (chance.random(shape) < primary)
-
-
-def histories(indices: NDArray[np.intp], size: int, every: int = LOOK_EVERY) -> NDArray[np.int64]:
-    """Counts per value after every ``every`` pairs: (runs, looks, size)."""
-    runs, pairs = indices.shape
-    looks = pairs // every
-    cell = indices[:, : looks * every].reshape(runs, looks, every)
-    flat = (np.arange(runs)[:, None, None] * looks + np.arange(looks)[None, :, None]) * size + cell
-    return np.bincount(flat.ravel(), minlength=runs * looks * size).reshape(runs, looks, size).cumsum(axis=1)
-
-
-def first_crossing(log_e: Floats, every: int = LOOK_EVERY) -> Floats:
-    """Pairs until the e-value first reaches 1/alpha; infinity where it never does."""
-    crossed = log_e >= math.log(1 / ALPHA)
-    return np.where(crossed.any(axis=1), (crossed.argmax(axis=1) + 1) * every, np.inf)
+from shadowproxy.verdict.gates import DEFAULT_MARGINS, gate_rules
+from tests.verdict.draws import (
+    ALPHA,
+    GRID,
+    TRINOMIAL,
+    failures,
+    first_crossing,
+    histories,
+    on_grid,
+    over_budget,
+    similarity_differences,
+    tails,
+)
 
 
 def test_simulated_rounding_is_the_rounding_of_the_package() -> None:
@@ -89,6 +46,7 @@ ON_THE_MARGIN = {
     "rare errors": (lambda chance: failures(chance, (RUNS, 1500), 0.005, 0.010), TRINOMIAL, 0.005),
     "very rare errors": (lambda chance: failures(chance, (RUNS, 1500), 0.001, 0.002), TRINOMIAL, 0.001),
     "common failures": (lambda chance: failures(chance, (RUNS, 1500), 0.30, 0.32), TRINOMIAL, 0.02),
+    "latency": (lambda chance: tails(chance, (RUNS, 1500), 1.2), TRINOMIAL, 0.0),
     "similarity": (lambda chance: on_grid(chance, similarity_differences(chance, (RUNS, 1500), 0.02)), GRID, 0.02),
 }
 
@@ -159,107 +117,42 @@ def test_failing_candidates_are_rolled_back_after_the_planned_pairs(rate: float,
     assert np.median(needed) == pytest.approx(planned, rel=0.2)
 
 
-# --- traps ----------------------------------------------------------------------------------------------------------------
+def test_a_candidate_that_is_down_is_rolled_back_within_ten_pairs() -> None:
+    seen = np.array([(0, 0, n) for n in range(12)])
+    assert int(np.argmax(log_e_rollback(TRINOMIAL, seen, 0.005) >= math.log(1 / ALPHA))) == 9
 
 
-def only(**margins: float | None) -> tuple[GateRule, ...]:
-    """The gates with these margins and no others."""
-    return gate_rules({**dict.fromkeys(DEFAULT_MARGINS), **margins})
+@pytest.mark.parametrize(("margin", "planned"), [(0.02, 2688), (0.03, 1350)])
+def test_equal_structure_is_promoted_after_the_planned_pairs(margin: float, planned: int) -> None:
+    chance = np.random.default_rng(24)
+    seen = histories(failures(chance, (300, 3 * planned), 0.08, 0.08), 3)
+    assert np.median(first_crossing(log_e_promote(TRINOMIAL, seen, margin))) == pytest.approx(planned, rel=0.2)
 
 
-ONLY_SIMILARITY = Rules(soak_s=0.0, gates=only(similarity=0.02))
+def test_other_structure_is_rolled_back_after_the_planned_pairs() -> None:
+    chance = np.random.default_rng(25)
+    seen = histories(failures(chance, (300, 1500), 0.08, 0.20), 3)
+    assert np.median(first_crossing(log_e_rollback(TRINOMIAL, seen, 0.02))) == pytest.approx(225, rel=0.2)
 
 
-def answered(outcome: Outcome, similarity: float) -> Comparison:
-    timing = Timing(0.5, None, 1.0)
-    return Comparison("arm", outcome, similarity, False, False, timing, timing)
+@pytest.mark.parametrize(("rate", "planned"), [(0.001, 575), (0.005, 2588)])
+def test_a_kept_budget_is_shown_after_the_planned_pairs(rate: float, planned: int) -> None:
+    chance = np.random.default_rng(26)
+    seen = histories(over_budget(chance, (300, 4 * planned), rate), 2)
+    assert np.median(first_crossing(log_e_promote((0.0, 1.0), seen, 0.01, (0.0, 1.0)))) == pytest.approx(planned, rel=0.2)
 
 
-def states(cells: dict[CellKey, int], limits: Rules = ONLY_SIMILARITY) -> State:
-    return decide(limits, Evidence(cells, sum(cells.values()), 0, 0.0, 1.0, has_control=True)).state
+def test_latency_is_decided_after_the_planned_pairs() -> None:
+    chance = np.random.default_rng(27)
+    equal, slow = (histories(tails(chance, (200, 9000), factor), 3) for factor in (1.0, 1.3))
+    assert np.median(first_crossing(log_e_promote(TRINOMIAL, equal, 0.0))) == pytest.approx(825, rel=0.2)
+    assert np.median(first_crossing(log_e_rollback(TRINOMIAL, slow, 0.0))) == pytest.approx(2875, rel=0.25)
 
 
-def pairs_of(
-    route: str, chance: np.random.Generator, n: int, worse: float = 0.0, timeouts: float = 0.0
-) -> list[tuple[Comparison, tuple[CellKey, ...]]]:
-    """(candidate's comparison, cells) of ``n`` pairs. Timeouts hit hard prompts."""
-    hard = chance.random(n) < 0.2
-    control, candidate = similarities(chance, hard), similarities(chance, hard) - worse
-    lost = hard & (chance.random(n) < timeouts / 0.2)
-    found = []
-    for own, other, is_lost, u in zip(control, candidate, lost, chance.random(n), strict=True):
-        seen = answered(Outcome.TIMEOUT, 0.0) if is_lost else answered(Outcome.OK, float(np.clip(other, 0, 1)))
-        found.append((seen, observe(route, Outcome.OK, seen, answered(Outcome.OK, float(own)), True, NO_LIMITS, float(u))))
-    return found
-
-
-def tally(pairs: list[tuple[Comparison, tuple[CellKey, ...]]]) -> dict[CellKey, int]:
-    return merge(*({key: 1} for _, keys in pairs for key in keys))
-
-
-def test_timeouts_on_hard_prompts_do_not_make_a_candidate_look_better() -> None:
-    """Judged on what it answered, a candidate that times out on 4 % of requests would pass at once."""
-    pairs = pairs_of("chat", np.random.default_rng(31), 6000, timeouts=0.04)
-    complete = [pair for pair in pairs if pair[0].outcome is Outcome.OK]
-    assert states(tally(complete[:800])) is State.PROMOTE
-    looks = [states(tally(pairs[:n])) for n in range(400, 6001, 400)]
-    assert State.PROMOTE not in looks
-    everything = states(tally(pairs_of("chat", np.random.default_rng(32), 6000, timeouts=0.06)))
-    assert everything is State.ROLLBACK
-
-
-def test_a_route_of_eight_percent_that_got_worse_is_not_masked() -> None:
-    """In one total the loss of 0.10 on 8 % of requests is 0.008 and passes a margin of 0.02."""
-    chance = np.random.default_rng(33)
-    good, bad = tally(pairs_of("chat", chance, 5520)), tally(pairs_of("tools", chance, 480, worse=0.10))
-    in_one_total = merge(good, {CellKey("chat", key.check, key.cell): n for key, n in bad.items()})
-    assert states(in_one_total) is State.PROMOTE
-    assert states(merge(good, bad)) is State.ROLLBACK
-    early = merge(tally(pairs_of("chat", chance, 920)), tally(pairs_of("tools", chance, 80, worse=0.10)))
-    assert states(early) is not State.PROMOTE
-
-
-def test_a_noise_floor_that_moves_does_not_roll_back_an_equal_candidate() -> None:
-    """Prompts get harder in the afternoon: both askings suffer alike, and the pair cancels it."""
-    chance = np.random.default_rng(34)
-    drift = 0.05 * np.sin(np.linspace(0, 20, 1500))
-    seen: dict[CellKey, int] = {}
-    looks = []
-    for at, shift in enumerate(drift):
-        hard = np.array([chance.random() < 0.2])
-        own, other = (float(np.clip(similarities(chance, hard)[0] - shift, 0, 1)) for _ in range(2))
-        keys = observe("chat", Outcome.OK, answered(Outcome.OK, other), answered(Outcome.OK, own), True, NO_LIMITS, chance.random())
-        seen = merge(seen, dict.fromkeys(keys, 1))
-        if at % 100 == 99:
-            looks.append(states(seen))
-    assert State.ROLLBACK not in looks
-    assert looks[-1] is State.PROMOTE
-
-
-def test_a_control_that_is_refused_does_not_hide_a_worse_candidate() -> None:
-    """The control shares the primary's rate limit and fails in 10 % of pairs; the candidate is worse by 0.05."""
-    chance = np.random.default_rng(35)
-    hard = chance.random(4000) < 0.2
-    own, other = similarities(chance, hard), similarities(chance, hard) - 0.05
-    refused = chance.random(4000) < 0.10
-    naive = np.where(refused, 0.0, own) - other
-    assert naive.mean() < 0, "scored as 0 the failed controls would outweigh the loss"
-    seen = [
-        observe(
-            "chat",
-            Outcome.OK,
-            answered(Outcome.OK, float(np.clip(score, 0, 1))),
-            answered(Outcome.HTTP_ERROR if is_refused else Outcome.OK, 0.0 if is_refused else float(floor)),
-            True,
-            NO_LIMITS,
-            float(u),
-        )
-        for floor, score, is_refused, u in zip(own, other, refused, chance.random(4000), strict=True)
-    ]
-    assert states(merge(*({key: 1} for keys in seen for key in keys))) is State.ROLLBACK
-    limits = Rules(soak_s=0.0, gates=only(similarity=0.02, error=0.005))
-    verdict = decide(limits, Evidence(merge(*({key: 1} for keys in seen for key in keys)), 4000, 0, 0.0, 1.0, has_control=True))
-    assert [reason.code for reason in verdict.reasons] == ["aa_bias"]
+def test_very_rare_errors_take_as_long_as_planned() -> None:
+    chance = np.random.default_rng(28)
+    seen = histories(failures(chance, (200, 16_000), 0.001, 0.001), 3)
+    assert np.median(first_crossing(log_e_promote(TRINOMIAL, seen, 0.002))) == pytest.approx(5575, rel=0.2)
 
 
 # --- many cells -----------------------------------------------------------------------------------------------------------
@@ -267,7 +160,7 @@ def test_a_control_that_is_refused_does_not_hide_a_worse_candidate() -> None:
 
 def test_twelve_cells_all_on_the_margin_are_seldom_decided() -> None:
     """Six routes times two gates, exactly on the margin, looked at five times: both wrong decisions stay below alpha."""
-    limits = Rules(min_pairs=1, soak_s=0.0, gates=only(error=0.02, ttft=0.02))
+    limits = Rules(min_pairs=1, soak_s=0.0, gates=gate_rules({**dict.fromkeys(DEFAULT_MARGINS), "error": 0.02, "ttft": 0.02}))
     runs, looks = 40, []
     for run in range(runs):
         chance = np.random.default_rng(1000 + run)
@@ -279,7 +172,8 @@ def test_twelve_cells_all_on_the_margin_are_seldom_decided() -> None:
                 for at in range(12)
                 for cell, count in zip(("reference_only", "both_ok", "candidate_only"), seen[at, look], strict=True)
             }
-            states_seen.add(states(cells, limits))
+            evidence = Evidence(cells, sum(cells.values()), 0, 0.0, 1.0, has_control=False)
+            states_seen.add(decide(limits, evidence).state)
         looks.append(states_seen)
     for wrong in (State.PROMOTE, State.ROLLBACK):
         share = sum(wrong in each for each in looks) / runs
