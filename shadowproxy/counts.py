@@ -59,6 +59,7 @@ SAMPLED = Metric(
     "shadowproxy_sampled_total",
     ("percent", "chosen"),
     "What the sampling hash chose among requests that could be mirrored, by the mirror.percent then in force.",
+    is_per_boot=True,
 )
 HANDED_OVER = Metric("shadowproxy_handed_over_total", (), "Exchanges written to the shadow process.")
 RECEIVED = Metric("shadowproxy_received_total", (), "Exchanges read by the shadow process. Less than handed over: lost with it.")

@@ -6,15 +6,14 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Any
 
 from shadowproxy.config import Candidate, Config
 from shadowproxy.counts import CELLS, PAIRS_COUNTED, PAIRS_ISSUED, PAIRS_PENDING, ROLLOUT_STARTED, SAMPLED, UNITS, WHOLE, Totals
 from shadowproxy.verdict.case import Evidence, OnTimeout, Rules
 from shadowproxy.verdict.cells import CellKey
-from shadowproxy.verdict.decision import decide
+from shadowproxy.verdict.decision import Verdict, decide
 from shadowproxy.verdict.document import as_document
 from shadowproxy.verdict.gates import gate_rules
 from shadowproxy.verdict.limits import Budget
@@ -63,9 +62,8 @@ class Judge:
         for rollout, watch in self._watches.items():
             gap = gaps.get(rollout, "")
             evidence = self._evidence(rollout, watch, now, bool(gap))
-            verdict = decide(self._rules, evidence)
-            document = as_document(verdict, rollout=rollout, candidate=watch.candidate.name, rules=self._rules, evidence=evidence)
-            watch.document = _explained(document, gap) if gap else document
+            verdict = _explained(decide(self._rules, evidence), gap)
+            watch.document = as_document(verdict, rollout=rollout, candidate=watch.candidate.name, rules=self._rules, evidence=evidence)
 
     @property
     def rollouts(self) -> tuple[str, ...]:
@@ -157,10 +155,10 @@ class Judge:
                 yield Split("control", by_arm["control"], by_arm["candidate"], share)
 
 
-def _explained(document: Mapping[str, Any], gap: str) -> dict[str, Any]:
-    """The document with what exactly is missing from its counts."""
-    reasons = [{**reason, "text": gap} if reason["code"] == "state_gap" else reason for reason in document["reasons"]]
-    return {**document, "reasons": reasons}
+def _explained(verdict: Verdict, gap: str) -> Verdict:
+    """The verdict with what exactly is missing from its counts."""
+    reasons = (replace(reason, text=gap) if gap and reason.code == "state_gap" else reason for reason in verdict.reasons)
+    return replace(verdict, reasons=tuple(reasons))
 
 
 def rules_of(config: Config) -> Rules:

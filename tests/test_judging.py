@@ -5,9 +5,22 @@ from __future__ import annotations
 from typing import Any
 
 from shadowproxy.config import Config, Gates, build
-from shadowproxy.counts import CELLS, PAIRS_COUNTED, PAIRS_ISSUED, PAIRS_PENDING, PAIRS_RESOLVED, SAMPLED, Totals
+from shadowproxy.counts import (
+    CELLS,
+    METRICS,
+    PAIRS_COUNTED,
+    PAIRS_ISSUED,
+    PAIRS_PENDING,
+    PAIRS_RESOLVED,
+    ROLLOUT_STARTED,
+    SAMPLED,
+    WHOLE,
+    Metric,
+    Totals,
+)
 from shadowproxy.judging import Judge, rules_of
 from shadowproxy.testing.clock import ManualClock
+from shadowproxy.verdict.document import verify
 
 OTHERS = ("ttft", "json_valid", "tool_valid", "tools", "facts", "refusal")
 
@@ -180,3 +193,61 @@ def test_every_gate_of_the_configuration_is_in_the_rules() -> None:
     assert {*every, "budget:slow", "similarity_absolute", "tools_absolute"} <= found
     off = config(gates={**{name: {"enabled": False} for name in every if name != "error"}})
     assert {rule.name for rule in rules_of(off).gates} == {"error", "aa_error"}
+
+
+# --- counts of other processes ------------------------------------------------------------------------------------------
+
+
+def test_counts_that_cannot_be_trusted_hold_with_what_is_missing_and_the_document_is_still_sealed() -> None:
+    bench = Bench()
+    bench.count("shadow/1", issued=100, resolved=100, cell="candidate_only")
+    bench.judge.look({bench.rollout: "h:1 cannot be scraped"})
+    (document,) = bench.judge.documents()
+    assert document["state"] == "hold"
+    first = document["reasons"][0]
+    assert (first["code"], first["text"]) == ("state_gap", "h:1 cannot be scraped")
+    assert verify(document)
+    assert bench.look()["state"] == "rollback"
+
+
+def test_first_pair_is_told_to_the_totals_in_unix_time_and_once() -> None:
+    bench = Bench()
+    wall = ManualClock(1_700_000_000.0)
+    judge = Judge(bench.config, bench.totals, bench.clock, wall)
+    judge.look()
+    assert list(bench.totals.items(ROLLOUT_STARTED)) == []
+    bench.count("shadow/1", issued=1, resolved=0, pending=1)
+    for _ in range(3):
+        judge.look()
+        wall.advance(60)
+    assert list(bench.totals.items(ROLLOUT_STARTED)) == [((bench.rollout,), 1_700_000_000.0)]
+
+
+def test_rollout_is_as_old_as_the_first_pair_that_any_process_saw() -> None:
+    bench = Bench()
+    wall = ManualClock(1_700_000_000.0)
+    judge = Judge(bench.config, bench.totals, bench.clock, wall)
+    bench.count("shadow/1", issued=3000, resolved=3000)
+    for started_s, age_s in ((1_700_000_000.0 - 30, 30), (1_700_000_000.0 - 90, 90), (1_700_000_000.0 + 5, 90)):
+        bench.totals.absorb(WHOLE, {(ROLLOUT_STARTED.name, bench.rollout): started_s})
+        judge.look()
+        (document,) = judge.documents()
+        assert document["age_s"] == age_s
+
+
+def test_whatever_is_judged_from_is_exported_by_boot() -> None:
+    """Or a judge over many processes would judge without it."""
+    asked: set[Metric] = set()
+
+    class Spying(Totals):
+        def items(self, metric: Metric) -> Any:
+            asked.add(metric)
+            return super().items(metric)
+
+    bench = Bench()
+    totals = Spying()
+    bench.totals = totals
+    bench.judge = Judge(bench.config, totals, bench.clock)
+    bench.count("shadow/1", issued=10, resolved=10)
+    bench.look()
+    assert asked == {metric for metric in METRICS if metric.is_per_boot}

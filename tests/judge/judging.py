@@ -14,8 +14,16 @@ from typing import Any
 import aiohttp
 import yaml
 
+from shadowproxy.config import Gates
+
 START_S = 20.0
 DEADLINE_S = 20.0
+
+
+def only_errors(margin: float) -> dict[str, dict[str, object]]:
+    """The gates of a configuration in which nothing but failures is judged."""
+    others = {name: {"enabled": False} for name in Gates.model_fields if name != "budgets"}
+    return {**others, "error": {"margin": margin}}
 
 
 class Judging:

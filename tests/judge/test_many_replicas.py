@@ -20,7 +20,7 @@ from shadowproxy.judging import Judge
 from shadowproxy.testing.recorded import Behaviour, RecordedLLM
 from shadowproxy.verdict.cells import ERROR
 from tests.gateway.wires import closed_port
-from tests.judge.judging import Judging, judging
+from tests.judge.judging import Judging, judging, only_errors
 from tests.judge.real_prometheus import SCRAPE_S, RealPrometheus, needs_prometheus, prometheus
 from tests.serve.serving import Serving, serving
 from tests.serve.wire import ask, request
@@ -41,7 +41,7 @@ def tree(primary: RecordedLLM, good: RecordedLLM, bad: RecordedLLM, **judge: Any
         "primary": {"url": primary.url},
         "candidates": [{"name": "good", "url": good.url}, {"name": "bad", "url": bad.url}],
         "embed": {"backend": "none"},
-        "gates": {"error": {"margin": 0.3}, "ttft": {"enabled": False}},
+        "gates": only_errors(0.3),
         "verdict": {"soak_s": 0, "min_pairs": 20, "interval_s": 0.2},
         "judge": {"listen": "127.0.0.1:0", "interval_s": 0.3, "stale_after_s": 5, **judge},
     }
@@ -61,8 +61,8 @@ class Replicas:
 
 
 async def burst(serve: Serving, pairs: int) -> None:
-    """Ask, and wait until all is counted: ``pairs`` per candidate since this serve began."""
-    for number in range(BURST):
+    """Ask what was not asked before (a repeat is no evidence), and wait until this serve has counted ``pairs`` for each candidate."""
+    for number in range(pairs - BURST, pairs):
         assert (await ask(serve.url, chat(f"question {number}"))).status == 200
     await serve.wait_for("shadowproxy_cells_total", 2 * pairs, check="error")
 

@@ -22,6 +22,7 @@ from shadowproxy.testing.clock import ManualClock
 from shadowproxy.watching import VerdictWatcher
 from tests.admin.clients import bearer
 from tests.admin.fake_state import FakeState
+from tests.judge.judging import only_errors
 
 
 def config(**judge: Any) -> Config:
@@ -30,7 +31,7 @@ def config(**judge: Any) -> Config:
             "primary": {"url": "http://a:1"},
             "candidates": [{"name": "v2", "url": "http://b:1"}],
             "embed": {"backend": "none"},
-            "gates": {"error": {"margin": 0.05}, "ttft": {"enabled": False}},
+            "gates": only_errors(0.05),
             "verdict": {"soak_s": 0, "min_pairs": 50},
             "judge": {"stale_after_s": 60, "admin": {"url": "http://127.0.0.1:9901"}, **judge},
         }
