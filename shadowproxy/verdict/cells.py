@@ -14,14 +14,11 @@ from dataclasses import dataclass
 from shadowproxy.exchange import Comparison, Outcome
 from shadowproxy.verdict.checks import ERROR as ERROR
 from shadowproxy.verdict.checks import has_cell
-from shadowproxy.verdict.limits import TTFT, Limits, TailThreshold
+from shadowproxy.verdict.limits import Limits
 from shadowproxy.verdict.reductions import PairOutcome, Preference, reduce
 
 #: Checks that judge our instrument and not the candidate: slicing them would only cost series.
 _UNSLICED = ("aa_", "noise_floor")
-
-_NO_LIMITS = Limits()
-TtftThreshold = TailThreshold
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -60,21 +57,15 @@ def observe(
     candidate: Comparison,
     control: Comparison | None,
     has_control: bool,
-    limits: Limits = _NO_LIMITS,
-    u: float | Sequence[float] = 0.0,
+    limits: Limits,
+    u: float,
     slices: Sequence[str] = (),
     preference: Preference | None = None,
-    *,
-    ttft_threshold: TailThreshold | None = None,
 ) -> tuple[CellKey, ...]:
     """What one pair adds: each returned key counts one. The arguments are those of :class:`~shadowproxy.verdict.reductions.PairOutcome`.
 
     ``slices`` are the labels of the pair, at most one of each dimension. A pair that was lost on our side adds nothing.
     """
-    if ttft_threshold is not None:
-        limits = Limits(tails={TTFT: ttft_threshold})
-    if not isinstance(u, float):
-        u = u[0]
     found = reduce(PairOutcome(primary, candidate, control, has_control, limits, u, preference))
     keys = [CellKey(route, check, cell) for check, cell in found]
     for label in slices:

@@ -160,15 +160,3 @@ def _margin(rule: GateRule, chosen: Mapping[str, float | None]) -> float | None:
     if rule.stands_in_for and chosen[rule.stands_in_for] is None:
         return None
     return chosen[rule.name]
-
-
-def rules(
-    error_margin: float | None = 0.005,
-    similarity_margin: float | None = 0.02,
-    min_similarity: float = 0.8,
-    ttft_margin: float | None = 0.0,
-) -> tuple[GateRule, ...]:
-    """Error, similarity and TTFT alone."""
-    others = {name: None for name in DEFAULT_MARGINS if name not in ("error", "similarity", "similarity_absolute", "ttft")}
-    margins = {"error": error_margin, "similarity": similarity_margin, "ttft": ttft_margin}
-    return gate_rules({**others, **margins, "similarity_absolute": 1 - min_similarity})
