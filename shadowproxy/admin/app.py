@@ -17,11 +17,11 @@ from aiohttp import web
 from shadowproxy.admin import access, metrics
 from shadowproxy.admin.access import Access
 from shadowproxy.admin.page import Page
-from shadowproxy.admin.redaction import redact_document
 from shadowproxy.admin.replies import JSON, bad_request, document, error, error_body
 from shadowproxy.admin.state import AdminState, Document, Health, JudgeState
 from shadowproxy.counts import METRICS
 from shadowproxy.errors import ShadowproxyError, StartError
+from shadowproxy.redaction.masking import redact_document
 from shadowproxy.sockets import address_of, bind
 
 __all__ = ["ENDPOINTS", "JUDGE_ENDPOINTS", "AdminState", "Health", "JudgeState", "Surface", "build", "build_judge", "serve"]

@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import orjson
 
-from shadowproxy.admin.redaction import redact
 from shadowproxy.exchange import Answer, Choice
+from shadowproxy.redaction.masking import redact
 from shadowproxy.telemetry.facts import Asked, Attributes, clean
 
 #: Characters of one text, and of all texts of one attribute. With the queue of the SDK (2048 spans) this bounds memory to tens of MB, and

@@ -10,13 +10,13 @@ import orjson
 import pytest
 from aiohttp import web
 
-from shadowproxy.admin.redaction import redact
 from shadowproxy.exchange import CONTROL
 from shadowproxy.llmjudge.asking import Terms
 from shadowproxy.llmjudge.budget import Ceilings, Prices, Spending
 from shadowproxy.llmjudge.judge import most_spending
 from shadowproxy.llmjudge.preference import Abstention, Preference, Winner
 from shadowproxy.llmjudge.tally import Tally, result_of
+from shadowproxy.redaction.masking import redact
 from tests.llmjudge.endpoint import DEADLINE_S, Asked, bench, contest, endpoint, until, verdict
 
 

@@ -1,0 +1,5 @@
+"""What must not be seen of a text: personal data and secrets. PURE.
+
+``detectors`` finds them, ``masking`` puts typed placeholders in their place (for people who look), ``pseudonyms`` puts plausible values of
+the same form (for files that are compared and replayed). ``bodies`` knows what a body is made of: JSON, a stream of events, plain text.
+"""

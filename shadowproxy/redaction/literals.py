@@ -1,0 +1,112 @@
+"""Redaction of text that may be JSON, whole or cut off, as a list of edits. PURE.
+
+What is not edited stays as it was, byte for byte: numbers, key order and white space of a body that is replayed later must not change.
+String literals with escapes are decoded first: an escape must not hide an address, and the ``n`` of a line break must not become its first
+letter.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from shadowproxy.redaction.searches import PATTERNS, Search
+
+#: (kind, value) → what stands in its place.
+Substitute = Callable[[str, str], str]
+
+
+class Edit(NamedTuple):
+    """``text[start:end]`` gives way to ``put``."""
+
+    start: int
+    end: int
+    put: str
+
+
+#: A string literal; its closing quote is missing where the text was cut off.
+_LITERAL = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?\Z)', re.DOTALL)
+
+#: JSON within JSON within JSON … Deeper than this it is taken as plain text.
+_MAX_DEPTH = 8
+
+
+def redacted(text: str, substitute: Substitute) -> str:
+    """The text with what the patterns find replaced."""
+    return applied(text, edits_of(text, substitute))
+
+
+def edits_of(text: str, substitute: Substitute, search: Search = PATTERNS, given: Sequence[Edit] = (), depth: int = 0) -> list[Edit]:
+    """The edits, in order and without overlap. What is ``given`` is among them and is not searched."""
+    rest = _blanked(text, given)
+    edits = list(given)
+    finder = search.find
+    if depth < _MAX_DEPTH and (search.is_by_literal or "\\" in text) and _looks_like_json(text):
+        if "\\u" not in text and not search.has_signs(_flattened(rest)):
+            return edits
+        edits += _literal_edits(rest, substitute, search, depth)
+        rest = _blanked(text, edits)
+        finder = PATTERNS.find
+    edits += [Edit(start, end, substitute(kind, text[start:end])) for start, end, kind in finder(rest)]
+    edits.sort()
+    return edits
+
+
+def applied(text: str, edits: Sequence[Edit]) -> str:
+    """The text after the edits."""
+    pieces: list[str] = []
+    done = 0
+    for start, end, put in edits:
+        pieces += text[done:start], put
+        done = end
+    return "".join((*pieces, text[done:])) if edits else text
+
+
+def encoded(text: str) -> str:
+    """``text`` as a JSON string literal. Half of a surrogate pair, which no UTF-8 can hold, stays an escape."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return json.dumps(text)
+    return json.dumps(text, ensure_ascii=False)
+
+
+def decoded(literal: str) -> str | None:
+    """What a JSON string literal says, its closing quote given or cut off; None where it is none."""
+    whole = literal if len(literal) > 1 and literal.endswith('"') else literal.rstrip("\\") + '"'
+    try:
+        value = json.loads(whole, strict=False)
+    except ValueError:
+        return None
+    return value if isinstance(value, str) else None
+
+
+def _looks_like_json(text: str) -> bool:
+    return text.lstrip()[:1] in ("{", "[")
+
+
+def _literal_edits(text: str, substitute: Substitute, search: Search, depth: int) -> list[Edit]:
+    """Of the literals with an escape. The others are seen as they are by the pass over the whole text."""
+    chosen = (literal for literal in _LITERAL.finditer(text) if search.is_by_literal or "\\" in literal[0])
+    redacted_ones = ((literal, _redacted_literal(literal[0], substitute, search, depth)) for literal in chosen)
+    return [Edit(literal.start(), literal.end(), put) for literal, put in redacted_ones if put is not None]
+
+
+def _redacted_literal(literal: str, substitute: Substitute, search: Search, depth: int) -> str | None:
+    """The literal with its text redacted; None where nothing is found in it, or where it is no literal after all."""
+    text = decoded(literal)
+    if text is None:  # cut within an escape, or no JSON after all: the pass over the whole text still sees it
+        return None
+    edits = edits_of(text, substitute, search, depth=depth + 1)
+    return encoded(applied(text, edits)) if edits else None
+
+
+def _flattened(text: str) -> str:
+    """Much like the text with every string in it decoded, and every string within those. Good enough to see that there are no signs."""
+    return text.replace("\\n", " ").replace("\\t", " ").replace("\\r", " ").replace("\\", "")
+
+
+def _blanked(text: str, edits: Sequence[Edit]) -> str:
+    return applied(text, [Edit(start, end, "[" * (end - start)) for start, end, _ in sorted(edits)])

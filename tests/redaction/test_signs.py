@@ -1,0 +1,115 @@
+"""A detector's sign is necessary: nothing that the detector would find is without it."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shadowproxy.redaction.detectors import DETECTORS, Detector
+from shadowproxy.redaction.signs import Seen
+from tests.redaction.test_masking import KEPT, MASKED
+
+_PIECES = st.sampled_from(
+    [
+        "a",
+        "b",
+        "DE89",
+        "GB29",
+        "NWBK",
+        "370400440532013000",
+        "6016",
+        "1331",
+        "4111",
+        "4111111111111111",
+        "3782",
+        "822463",
+        "10005",
+        "10.0.0.1",
+        "fe80::1",
+        "::",
+        "2001:db8::1",
+        "+",
+        "+49",
+        "+1",
+        "(0)",
+        "(555)",
+        "00",
+        "0049",
+        "0171",
+        "01",
+        "23",
+        "45",
+        "67",
+        "89",
+        "1234567",
+        "123456789",
+        "1700000000",
+        "tel:",
+        "phone",
+        "call@",
+        "text-",
+        "-",
+        ".",
+        "/",
+        "(",
+        ")",
+        ",",
+        ":",
+        "=",
+        "'",
+        '"',
+        "\n",
+        "\xa0",
+        "é",
+        "@",
+        "%40",
+        "x.com",
+        "ada",
+        "sk-proj-",
+        "sk-abc123def456ghi789",
+        "AKIAIOSFODNN7EXAMPLE",
+        "xoxb-123456789012",
+        "eyJhbGciOi",
+        ".eyJzdWIi",
+        ".",
+        "://u:p@h",
+        "token",
+        "secret=",
+        "password:",
+        "key=",
+        "bearer",
+        "Basic",
+        "Authorization:",
+        "-----BEGIN",
+        "PRIVATE",
+        "KEY-----",
+    ]
+)
+
+
+def _finds(detector: Detector, text: str) -> bool:
+    return any(detector.measure(match["it"]) for match in detector.pattern.finditer(text))
+
+
+@pytest.mark.parametrize("name", [*MASKED, *KEPT])
+def test_what_is_found_has_its_sign(name: str) -> None:
+    text = MASKED[name][0] if name in MASKED else KEPT[name]
+    for detector in DETECTORS:
+        assert detector.sign(Seen(text)) or not _finds(detector, text), detector.kind
+
+
+@given(st.lists(_PIECES, max_size=12), st.sampled_from(["", " "]))
+def test_no_sign_means_no_find(pieces: list[str], gap: str) -> None:
+    text = gap.join(pieces)
+    for detector in DETECTORS:
+        assert detector.sign(Seen(text)) or not _finds(detector, text), detector.kind
+
+
+def test_plain_prose_and_an_ordinary_reply_show_no_sign() -> None:
+    reply = (
+        '{"id":"chatcmpl-9abcDEF123","object":"chat.completion","created":1700000000,"model":"gpt-4o-mini-2024-07-18","choices":[{"index":0,'
+        '"message":{"role":"assistant","content":"A node that overflows is split at its median key, in 3 steps."},"finish_reason":"stop"}],'
+        '"usage":{"prompt_tokens":123,"completion_tokens":245,"total_tokens":368}}'
+    )
+    assert [detector.kind for detector in DETECTORS if detector.sign(Seen(reply))] == []
