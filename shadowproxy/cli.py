@@ -60,6 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     check.set_defaults(run=_check)
 
     _add_compare(commands)
+    _add_verdict(commands)
 
     demo = commands.add_parser("demo", help="watch one good and one bad candidate being judged, on recorded answers")
     demo.add_argument("--keep", action="store_true", help="leave everything running afterwards and print the addresses")
@@ -81,6 +82,17 @@ def _add_compare(commands: Commands) -> None:
     compare.set_defaults(run=_compare)
 
 
+def _add_verdict(commands: Commands) -> None:
+    verdict = commands.add_parser("verdict", help="judge recorded answers: exit code 0 promote, 3 hold, 4 rollback, 2 bad input")
+    for arm, is_required in (("primary", True), ("candidate", True), ("control", False)):
+        about = "the primary's second answers" if arm == "control" else f"answers of the {arm}"
+        verdict.add_argument(f"--{arm}", type=Path, required=is_required, metavar="FILE.jsonl", help=f"{about}, joined by id")
+    verdict.add_argument("--json", action="store_true", help="print the verdict document instead of a table")
+    verdict.add_argument("-o", "--out", type=Path, metavar="OUT.jsonl", help="write every pair with its divergences, too")
+    _add_offline(verdict)
+    verdict.set_defaults(run=_verdict)
+
+
 def _add_offline(command: argparse.ArgumentParser) -> None:
     """What the commands on recorded answers share."""
     command.add_argument(
@@ -98,6 +110,15 @@ def _compare(options: argparse.Namespace) -> int:
     from shadowproxy.offline.settings import bench, settings
 
     return compare_command.run(options.pairs, options.out, bench(settings(options.config, options.embedder)), resume=options.resume)
+
+
+def _verdict(options: argparse.Namespace) -> int:
+    from shadowproxy.offline import verdict_command
+    from shadowproxy.offline.settings import bench, settings
+
+    read = settings(options.config, options.embedder)
+    inputs = verdict_command.Inputs(options.primary, options.candidate, options.control, options.out)
+    return verdict_command.run(inputs, read, bench(read), as_json=options.json)
 
 
 def _serve(options: argparse.Namespace) -> int:

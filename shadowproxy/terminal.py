@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.table import Table
@@ -12,7 +12,7 @@ from rich.text import Text
 LEGEND = Text(" · no difference   ● mean   ═ its bounds   ┃ margin: left of it passes", style="dim")
 
 
-def verdict_table(verdicts: list[dict[str, Any]]) -> Table:
+def verdict_table(verdicts: Sequence[Mapping[str, Any]]) -> Table:
     table = Table(box=None, padding=(0, 1), header_style="dim")
     for heading in ("", "gate", "pairs", "worse by", "bounds", "better ←" + "→ worse".rjust(_BAR_CELLS - 8)):
         table.add_column(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -51,13 +52,13 @@ def run(source: Path, out: Path | None, bench: Bench, *, resume: bool = False) -
     return 1 if tally.bad else 0
 
 
-def _count(source: Path) -> int | None:
-    """Lines of the file, for the progress bar; None where it cannot be read, which reading it will say."""
+def _count(source: Path) -> int:
+    """Lines of the file, for the progress bar. Raises :class:`InputError` where it cannot be read, before anything is written."""
     try:
         with source.open("rb") as file:
             return sum(piece.count(b"\n") for piece in iter(lambda: file.read(1 << 20), b""))
-    except OSError:
-        return None
+    except OSError as exc:
+        raise InputError(f"{source}: cannot be read ({exc.strerror}); give the path of a file of JSON lines") from exc
 
 
 def _pairs(source: Path, tally: Tally, done: set[str], console: Console, advance: Any) -> Iterator[Pair]:
@@ -126,13 +127,17 @@ def _divergence(each: Divergence) -> Mapping[str, str]:
 # --- where it goes --------------------------------------------------------------------------------------------------------
 
 
-def _sink(out: Path | None, *, is_appended: bool) -> BinaryIO:
+@contextmanager
+def _sink(out: Path | None, *, is_appended: bool) -> Iterator[BinaryIO]:
     if out is None:
-        return open(sys.stdout.fileno(), "wb", closefd=False)
+        yield sys.stdout.buffer
+        return
     try:
-        return out.open("ab" if is_appended else "wb")
+        file = out.open("ab" if is_appended else "wb")
     except OSError as exc:
         raise InputError(f"{out}: cannot be written ({exc.strerror}); give another path with -o") from exc
+    with file:
+        yield file
 
 
 def _done(out: Path) -> set[str]:

@@ -1,0 +1,252 @@
+"""``shadowproxy verdict``: recorded answers of two or three arms in, one verdict out, by the same engine that judges live traffic."""
+
+from __future__ import annotations
+
+import heapq
+import random
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import orjson
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from shadowproxy.bookkeeping import Book, PairRecord, PairRequest, Slicer, TailReferences, prompt_of, session_of, tail_gates, without_words
+from shadowproxy.config import Candidate, Config, Control
+from shadowproxy.counts import PAIRS_ISSUED, Counts, Totals
+from shadowproxy.judging import Judge
+from shadowproxy.offline.answers import Files, Joined, is_asked, joined, load
+from shadowproxy.offline.compare_command import as_line
+from shadowproxy.offline.comparing import Bench, Compared
+from shadowproxy.terminal import LEGEND, verdict_table
+
+#: Exit code by verdict.
+EXIT_CODES: Mapping[str, int] = {"promote": 0, "hold": 3, "rollback": 4}
+
+#: Pairs shown as those that weigh most.
+_SHOWN = 5
+#: Characters of a text in that list.
+_CLIPPED = 160
+#: Of a file, at most this share goes into measuring the limits of the latency gates: what is measured with does not count.
+_CALIBRATION_SHARE = 5
+_LEAST_CALIBRATION = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """What is judged, and where the single pairs go, if anywhere."""
+
+    primary: Path
+    candidate: Path
+    control: Path | None = None
+    pairs_out: Path | None = None
+
+
+def run(inputs: Inputs, settings: Config, bench: Bench, *, as_json: bool) -> int:
+    """The exit code of the verdict. Raises :class:`~shadowproxy.errors.InputError` for files that cannot be used."""
+    console = Console(stderr=as_json, highlight=False)
+    files = load(inputs.primary, inputs.candidate, inputs.control)
+    fitted = fitted_to(settings, files, inputs.candidate)
+    trial = Trial(fitted.settings)
+    with _sink(inputs.pairs_out) as sink:
+        for compared in _shown_progress(bench, files, trial, console):
+            if sink is not None:
+                sink.write(orjson.dumps(as_line(compared)) + b"\n")
+    document = trial.verdict()
+    if as_json:
+        sys.stdout.write(orjson.dumps(document, option=orjson.OPT_INDENT_2).decode() + "\n")
+    else:
+        _print(console, document, files, trial, fitted.notes)
+    return EXIT_CODES[str(document["state"])]
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """Settings as they apply to files, and in words what had to be left out."""
+
+    settings: Config
+    notes: tuple[str, ...]
+
+
+def fitted_to(settings: Config, files: Files, candidate: Path) -> Fitted:
+    """A file has one candidate, no time that passes, and no gate on what none of its lines say."""
+    notes = []
+    gates = settings.gates
+    has_ttft = any(each.times.ttft_s is not None for each in files.primary.values())
+    has_latency = any(each.times.latency_s is not None for each in files.primary.values())
+    for name, is_known, field in (("ttft", has_ttft, "ttft_s"), ("itl", False, "times per chunk"), ("duration", has_latency, "latency_s")):
+        gate = getattr(gates, name)
+        if gate.enabled and not is_known:
+            gates = gates.model_copy(update={name: gate.model_copy(update={"enabled": False})})
+            notes.append(f"gate {name} is off: no line of the primary has {field}")
+        elif gate.enabled:
+            least = max(_LEAST_CALIBRATION, len(files.primary) // _CALIBRATION_SHARE)
+            gates = gates.model_copy(update={name: gate.model_copy(update={"calibration_pairs": min(gate.calibration_pairs, least)})})
+    if gates.judge.enabled:
+        gates = gates.model_copy(update={"judge": gates.judge.model_copy(update={"enabled": False})})
+        notes.append("gate judge is off: recorded answers are not shown to a model")
+    update: dict[str, Any] = {
+        "gates": gates,
+        "candidates": (Candidate(name=_name(candidate), url=settings.primary.url),),
+        "control": Control(percent=100.0) if files.control is not None else None,
+        "verdict": settings.verdict.model_copy(update={"soak_s": 0.0, "max_age_s": None}),
+        "mirror": settings.mirror.model_copy(update={"percent": 100.0}),
+    }
+    return Fitted(settings.model_copy(update=update), tuple(notes))
+
+
+def _name(path: Path) -> str:
+    """A candidate is called after its file, as far as that is a name."""
+    plain = "".join(sign if sign.isascii() and (sign.isalnum() or sign in "._-") else "-" for sign in path.stem.lower())[:63].strip("._-")
+    return plain if plain and plain not in ("primary", "control") else "candidate"
+
+
+class Trial:
+    """The evidence of one candidate's recorded answers, and the pairs that weigh most in it."""
+
+    def __init__(self, settings: Config) -> None:
+        candidate = settings.candidates[0]
+        self.counts = Counts()
+        self._settings = settings
+        self._rollout = settings.rollout_id(candidate)
+        self._has_control = settings.control is not None
+        # Seeded: the same files give the same verdict. What is rounded by chance is rounded alike each time.
+        self._book = Book(
+            self._rollout,
+            candidate.name,
+            settings.gates,
+            settings.units,
+            TailReferences(tail_gates(settings.gates), self.counts, lambda *_: None),
+            self.counts,
+            random.Random(0),  # noqa: S311 - dithers evidence; nothing secret depends on it
+            has_control=self._has_control,
+        )
+        self._slicer = Slicer(settings.slices)
+        self._number = 0
+        self._heaviest: list[tuple[float, int, Joined, Compared]] = []
+
+    def add(self, each: Joined, compared: Compared) -> None:
+        """Count one pair. Order matters for the latency gates alone: their limits come from the first ones."""
+        self._number += 1
+        asked = each.pair.asked
+        request = PairRequest(
+            each.route,
+            session_of(each.request, asked, self._settings.units) or _session(each.session, self._settings),
+            prompt_of(each.request, asked) if is_asked(asked, each.request) else str(self._number),
+            self._slicer.labels(each.request, asked, compared.candidate.primary_side),
+        )
+        self.counts.add(PAIRS_ISSUED, self._rollout, each.route, "candidate")
+        if compared.control is not None:
+            self.counts.add(PAIRS_ISSUED, self._rollout, each.route, "control")
+        control = None if compared.control is None else without_words(compared.control)
+        record = PairRecord(request, each.pair.primary.exchange.outcome, without_words(compared.candidate), control)
+        self._book.publish(record, 0.0)
+        self._weigh(each, compared)
+
+    def _weigh(self, each: Joined, compared: Compared) -> None:
+        weight = weight_of(compared)
+        if weight > 0:
+            entry = (weight, -self._number, each, compared)
+            (heapq.heappush if len(self._heaviest) < _SHOWN else heapq.heappushpop)(self._heaviest, entry)
+
+    @property
+    def heaviest(self) -> list[tuple[float, Joined, Compared]]:
+        """Pairs that differ most beyond what the primary differs from itself, the worst first."""
+        return [(weight, each, compared) for weight, _, each, compared in sorted(self._heaviest, key=lambda entry: entry[:2], reverse=True)]
+
+    def verdict(self) -> dict[str, Any]:
+        """The document, after all pairs."""
+        self._book.close()
+        self._book.report()
+        totals = Totals()
+        totals.absorb("recorded", self.counts.everything())
+        (document,) = Judge(self._settings, totals).documents()
+        return dict(document)
+
+
+def _session(name: str, settings: Config) -> str:
+    return name if settings.units.session != "none" else ""
+
+
+def weight_of(compared: Compared) -> float:
+    """How much further the candidate's answer is from the primary's than the primary's own second answer."""
+    own = compared.candidate.divergence or 0.0
+    noise = compared.control.divergence if compared.control is not None else None
+    return own - (noise or 0.0)
+
+
+def _shown_progress(bench: Bench, files: Files, trial: Trial, console: Console) -> Iterator[Compared]:
+    columns = (TextColumn("comparing"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    waiting: list[Joined] = []
+
+    def pairs() -> Iterator[Any]:
+        for each in joined(files):
+            waiting.append(each)
+            yield each.pair
+
+    with Progress(*columns, console=Console(stderr=True), transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task("comparing", total=len(files.primary))
+        for compared in bench.compare_all(pairs()):
+            trial.add(waiting.pop(0), compared)
+            progress.advance(task)
+            yield compared
+
+
+class _NoSink:
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, *exc: object) -> None:
+        return None
+
+
+def _sink(path: Path | None) -> BinaryIO | _NoSink:
+    return _NoSink() if path is None else path.open("wb")
+
+
+# --- for people -----------------------------------------------------------------------------------------------------------
+
+
+def _print(console: Console, document: Mapping[str, Any], files: Files, trial: Trial, notes: tuple[str, ...]) -> None:
+    console.print(verdict_table([document]))
+    console.print(LEGEND)
+    console.print(f"\n[bold]{document['candidate']}: {document['state']}[/bold], because")
+    reasons = Table.grid(padding=(0, 1, 0, 0))
+    for reason in document["reasons"]:
+        reasons.add_row("  •", Text(reason["text"]))
+    console.print(reasons)
+    for note in (*_about_files(files), *notes):
+        console.print(f"  note: {note}", markup=False, soft_wrap=True)
+    if trial.heaviest:
+        console.print("\n[bold]Pairs that weigh most[/bold] (divergence, less that of the primary's own second answer)")
+        for weight, each, compared in trial.heaviest:
+            _print_pair(console, weight, each, compared)
+
+
+def _about_files(files: Files) -> Iterator[str]:
+    if files.unanswered:
+        yield f"{files.unanswered} requests have no line of the candidate; they count as its failures"
+    if files.unasked:
+        yield f"{files.unasked} lines of the candidate belong to no request of the primary and are left out"
+
+
+def _print_pair(console: Console, weight: float, each: Joined, compared: Compared) -> None:
+    worst = sorted(compared.candidate.divergences, key=lambda found: _ORDER.index(found.severity.value))[:1]
+    why = "; ".join(f"{found.kind}: {found.why or found.other}" for found in worst)
+    console.print(f"\n  {each.pair.id}  {weight:+.2f}  {_clipped(why)}", markup=False, soft_wrap=True)
+    for name, side in (("primary  ", each.pair.primary), ("candidate", each.pair.candidate)):
+        text = side.answer.text if side.answer is not None and side.answer.text else side.exchange.failure or "(no text)"
+        console.print(f"    {name}  {_clipped(text)}", markup=False, soft_wrap=True)
+
+
+_ORDER = ("critical", "major", "minor", "info")
+
+
+def _clipped(text: str) -> str:
+    line = " ".join("".join(sign if sign.isprintable() else " " for sign in text[: _CLIPPED * 4]).split())
+    return line if len(line) <= _CLIPPED else line[: _CLIPPED - 1] + "…"
