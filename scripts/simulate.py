@@ -191,16 +191,19 @@ def first(is_reached: Flags, every: int = MINUTE) -> Floats:
 
 
 def argo(good: Flags) -> Decided:
+    """Ten measurements; the fourth that fails aborts."""
     bad = (~good[:, :10]).cumsum(axis=1) > 3
-    is_aborted = bad.any(axis=1)
-    return Decided(np.where(is_aborted, np.inf, 10.0 * MINUTE), first(bad))
+    is_done = ~bad.any(axis=1) & (good.shape[1] >= 10)
+    return Decided(np.where(is_done, 10.0 * MINUTE, np.inf), first(bad))
 
 
 def flagger(good: Flags) -> Decided:
+    """Ten good checks promote, five bad ones roll back, whichever comes first."""
     return Decided(first(good.cumsum(axis=1) >= 10), first((~good).cumsum(axis=1) >= 5))
 
 
 def peeked_t(differences: Floats, margin: float) -> Decided:
+    """One-sided 5 % either way at each look, as if it were the only one."""
     n = np.arange(MINUTE, differences.shape[1] + 1, MINUTE)
     mean = differences.cumsum(axis=1)[:, n - 1] / n
     variance = (differences**2).cumsum(axis=1)[:, n - 1] / n - mean**2
@@ -209,6 +212,7 @@ def peeked_t(differences: Floats, margin: float) -> Decided:
 
 
 def oracle(differences: Floats, margin: float, gap: float) -> Decided:
+    """One look, at the pairs that 80 % power takes; of the variance over all runs, which nobody has."""
     n = min(oracle_pairs(float(differences.std()), gap), differences.shape[1])
     z = (differences[:, :n].mean(axis=1) - margin) / (differences.std() / math.sqrt(n))
     return Decided(np.where(z <= -Z_ALPHA, n, np.inf), np.where(z >= Z_ALPHA, n, np.inf))
@@ -385,7 +389,7 @@ def cost(pairs: int) -> Iterator[str]:
     decide(rules, look)
     times_s = sorted(timed(lambda: decide(rules, look)) for _ in range(15))
     guards = sum(rule.role is Role.GUARD and rule.is_in_force(has_control=True) for rule in rules.gates)
-    yield f"One look at 20 routes x {guards} gates: {1000 * times_s[7]:.0f} ms of processor time (median of 15), negative controls included."
+    yield f"One look at 20 routes x {guards} gates: {1000 * times_s[7]:.0f} ms of processor time (median of 15)."
     yield "\n".join(cost_of_pairs(pairs))
 
 

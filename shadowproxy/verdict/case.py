@@ -334,24 +334,27 @@ def _notes_without_control(rules: Rules, evidence: Evidence) -> Iterator[Reason]
 
 
 def _notes_on_measuring(assigned: Mapping[GateRule, _Assigned], book: _Book) -> Iterator[Reason]:
-    """Gates that find nothing to measure, one note for those of the same routes; and those seen too seldom to hold anything back."""
+    """Gates that find nothing to measure, one note for those of the same strata; and those seen too seldom to hold anything back.
+
+    That a slice without tools has no tool calls is not worth saying.
+    """
     silent: dict[tuple[_Stratum, ...], list[str]] = defaultdict(list)
     for rule, each in assigned.items():
-        routes = tuple(stratum for stratum in each.unseen if not stratum.slice)
-        if routes and rule.role is Role.GUARD:
-            silent[routes].append(rule.name)
-    for routes, names in silent.items():
-        yield _note_unmeasured(names, routes, sum(book.sizes[stratum] for stratum in routes))
+        strata = tuple(stratum for stratum in each.unseen if not (stratum.slice and rule.when_seen))
+        if strata and rule.role is Role.GUARD:
+            silent[strata].append(rule.name)
+    for strata, names in silent.items():
+        yield _note_unmeasured(names, strata, sum(book.sizes[stratum] for stratum in strata))
     for rule, each in assigned.items():
         for stratum in each.seldom:
             yield _note_seldom(rule, stratum, book)
 
 
-def _note_unmeasured(names: Sequence[str], routes: Sequence[_Stratum], pairs: int) -> Reason:
-    shown = ", ".join(stratum.label for stratum in routes[:5]) + (" …" if len(routes) > 5 else "")
+def _note_unmeasured(names: Sequence[str], strata: Sequence[_Stratum], pairs: int) -> Reason:
+    shown = ", ".join(stratum.label for stratum in strata[:5]) + (" …" if len(strata) > 5 else "")
     text = f"{shown}: nothing to measure in {count(pairs)} pairs for {', '.join(names)}; no guard there"
-    one_of = {"route": routes[0].route if len(routes) == 1 else "", "gate": names[0] if len(names) == 1 else ""}
-    return Reason("unmeasured", text, {"pairs": pairs}, **one_of)
+    only = strata[0] if len(strata) == 1 else _Stratum("")
+    return Reason("unmeasured", text, {"pairs": pairs}, only.route, names[0] if len(names) == 1 else "", only.slice)
 
 
 def _note_seldom(rule: GateRule, stratum: _Stratum, book: _Book) -> Reason:

@@ -451,6 +451,14 @@ def test_a_few_calls_do_not_hold_a_promotion_back_for_ever_but_can_roll_back() -
     assert codes(broken) == ["worse:tools", "seldom"]
 
 
+def test_a_slice_in_which_a_gate_finds_nothing_is_said_where_it_should_have_found_something() -> None:
+    plain, calling = cells(error={"both_ok": 2000}, ttft_tail={"both_ok": 2000}), cells(error={"both_ok": 2000}, tools={"both_ok": 2000})
+    limits = Rules(gates=only(error=0.005, tools=0.02, ttft=0.01))
+    verdict = judged(merge(plain, calling, sliced("streamed=yes", plain), sliced("streamed=no", calling)), limits)
+    assert verdict.state is State.PROMOTE
+    assert [(reason.code, reason.slice, reason.gate) for reason in verdict.reasons[-1:]] == [("unmeasured", "streamed=no", "ttft")]
+
+
 def test_only_gates_that_find_nothing_promote_nothing() -> None:
     verdict = judged(cells(error={"both_ok": 4000}), Rules(gates=only(tools=0.02)))
     assert verdict.state is State.HOLD
