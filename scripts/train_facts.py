@@ -11,6 +11,7 @@ alike, and every domain as much as any other. Nothing else is learned from: sets
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,7 +27,7 @@ from quality_sets import Labelled, summedits, summedits_domains  # noqa: E402
 
 from shadowproxy import lexicon  # noqa: E402
 from shadowproxy.compare.evidence import Weigher  # noqa: E402
-from shadowproxy.compare.facts import counted  # noqa: E402
+from shadowproxy.compare.facts import counted, probability  # noqa: E402
 from shadowproxy.compare.sentences import align, sentences  # noqa: E402
 
 WEIGHTS = ROOT / "shadowproxy" / "compare" / "facts_weights.py"
@@ -34,6 +35,8 @@ WEIGHTS = ROOT / "shadowproxy" / "compare" / "facts_weights.py"
 RIDGE = 30.0
 #: Counts seen in fewer pairs than this teach nothing that holds elsewhere.
 SEEN = 20
+#: How often an edit in live answers changes a fact, roughly. In SummEdits it is three in five, by design.
+PRIOR = 1 / 3
 
 Counts = dict[str, float]
 
@@ -86,8 +89,8 @@ class Trained:
         return np.array([pair.is_changed for pair in self.kinds[kind]], dtype=float)
 
 
-def learn(domains: Sequence[Trained]) -> tuple[list[str], NDArray[Any]]:
-    """The names of the counts, and their weights with the intercept last."""
+def learn(domains: Sequence[Trained]) -> dict[str, float]:
+    """The weights of the counts by name, and the ``intercept``."""
     seen: dict[str, int] = {}
     for domain in domains:
         for counts in domain.counts["direct"]:
@@ -96,26 +99,33 @@ def learn(domains: Sequence[Trained]) -> tuple[list[str], NDArray[Any]]:
     names = sorted(name for name, count in seen.items() if count >= SEEN)
     parts = [(domain.rows(kind, names), domain.labels(kind)) for domain in domains for kind in ("direct", "cross")]
     importance = np.concatenate([np.full(len(labels), 1000 / len(labels)) for _, labels in parts])
-    return names, fit(np.vstack([rows for rows, _ in parts]), np.concatenate([labels for _, labels in parts]), importance)
+    labels = np.concatenate([labels for _, labels in parts])
+    weights = fit(np.vstack([rows for rows, _ in parts]), labels, importance)
+    shift = logit(PRIOR) - logit(float(np.average(labels, weights=importance)))
+    return {"intercept": float(weights[-1]) + shift, **dict(zip(names, map(float, weights[:-1]), strict=True))}
+
+
+def logit(chance: float) -> float:
+    return math.log(chance / (1 - chance))
 
 
 def held_out(domains: dict[str, Trained]) -> None:
     for tested in domains:
-        names, weights = learn([trained for name, trained in domains.items() if name != tested])
+        weights = learn([trained for name, trained in domains.items() if name != tested])
         for kind in ("direct", "cross"):
-            scores = domains[tested].rows(kind, names) @ weights[:-1]
+            scores = [probability(counts, weights) for counts in domains[tested].counts[kind]]
             print(f"{tested:12} held out  {kind:7} AUC {auc(scores, domains[tested].labels(kind)):.3f}")
 
 
-def written(names: Sequence[str], weights: NDArray[Any], domains: Sequence[str]) -> str:
-    lines = [f'    "{name}": {weight:.4f},' for name, weight in zip(names, weights[:-1], strict=True)]
+def written(weights: dict[str, float], domains: Sequence[str]) -> str:
+    lines = [f'    "{name}": {weight:.4f},' for name, weight in weights.items()]
     head = (
         '"""What each kind of evidence weighs for a changed fact. Written by scripts/train_facts.py '
         f"from SummEdits ({', '.join(domains)}). PURE.\n\n"
         "Per square root of a count of ``compare.evidence``; positive speaks for a changed fact, negative for other words of the same.\n"
         '"""\n\nfrom __future__ import annotations\n\n'
     )
-    return head + f"INTERCEPT = {weights[-1]:.4f}\n\nWEIGHTS: dict[str, float] = {{\n" + "\n".join(lines) + "\n}\n"
+    return head + "WEIGHTS: dict[str, float] = {\n" + "\n".join(lines) + "\n}\n"
 
 
 def main() -> None:
@@ -128,7 +138,7 @@ def main() -> None:
     if len(domains) > 1:
         held_out(domains)
     if arguments.write:
-        WEIGHTS.write_text(written(*learn(list(domains.values())), names))
+        WEIGHTS.write_text(written(learn(list(domains.values())), names))
 
 
 if __name__ == "__main__":

@@ -18,10 +18,8 @@ class Edit:
 
     primary: tuple[Word, ...]
     other: tuple[Word, ...]
-
-    @property
-    def is_substitution(self) -> bool:
-        return bool(self.primary) and bool(self.other)
+    at: int
+    """Where it begins among the primary's words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +37,7 @@ def difference(primary: Sequence[Word], other: Sequence[Word]) -> Difference:
     come = Counter(word.lemma for _, _, start, end in spans for word in other[start:end])
     moved = gone & come
     skip, other_skip = Counter(moved), Counter(moved)
-    edits = (Edit(_left(primary[a:b], skip), _left(other[c:d], other_skip)) for a, b, c, d in spans)
+    edits = (Edit(_left(primary[a:b], skip), _left(other[c:d], other_skip), a) for a, b, c, d in spans)
     return Difference(tuple(edit for edit in edits if edit.primary or edit.other), sum(moved.values()))
 
 

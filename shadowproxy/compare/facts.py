@@ -11,81 +11,106 @@ major divergence, what only one side says is ``facts.more`` or ``facts.less``, a
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from shadowproxy.compare.evidence import Conflict, Evidence, Weigher
-from shadowproxy.compare.facts_weights import INTERCEPT, WEIGHTS
+from shadowproxy.compare.facts_weights import WEIGHTS
 from shadowproxy.compare.kinds import Found, divergence
 from shadowproxy.compare.sentences import AlignedPair, Alignment, Sentence, align, sentences
 from shadowproxy.compare.words import NO_LEXICON, Lexicon
 from shadowproxy.exchange import Divergence, Severity
 
-#: From this overlap on, and with at most so many words replaced, two sentences are one sentence with a fact changed: a conflict is major.
-NEARLY_SAME = 0.75
-REPLACED = 3
+#: From this sameness on (see ``Evidence``), and with at most so many other words replaced, two sentences are one sentence with a fact
+#: changed: a conflict is major.
+NEARLY_SAME = 0.8
+REPLACED = 4
+ALIKE = 0.75
 
-#: Below this overlap two sentences share a subject and little more: a conflict between them is only shown.
-SAME_STATEMENT = 0.6
+#: Below this sameness two sentences share a subject and little more: a conflict between them is only shown, and from here down to
+#: ``SAME_SUBJECT`` it counts less and less for the score.
+SAME_STATEMENT = 0.65
+SAME_SUBJECT = 0.45
+
+Judged = tuple[AlignedPair, Evidence]
+
+#: The probability that a fact was changed where a conflict was found, whatever else the edits say.
+CONFLICT = 0.85
+
+#: More conflicts than this in one sentence: it says something else, and not one thing differently.
+CONFLICTS = 2
+
+#: An answer with at least so many names and figures is about particulars: one that has none of them answers something else.
+PARTICULARS = 3
 
 #: Divergences listed of one pair. The score counts all.
 LISTED = 12
 
 
-def compare_facts(primary_text: str, other_text: str, lexicon: Lexicon = NO_LEXICON) -> Found:
+def compare_facts(
+    primary_text: str, other_text: str, lexicon: Lexicon = NO_LEXICON, weights: Mapping[str, float] = WEIGHTS
+) -> Found:
     """Where the texts speak of the same thing and do not say the same about it.
 
-    The score is the probability that a fact was changed, times the share of both texts that could be compared sentence by sentence: None
-    where nothing aligns. ``lexicon`` tells synonyms from antonyms; without one, only numbers, names, negations and function words count.
+    The score is the probability that a fact was changed, times the cube of the share of both texts that could be compared sentence by
+    sentence (the cube, for two draws of one model share some sentences, an answer and its edited copy nearly all); None where nothing aligns. ``lexicon`` tells synonyms from antonyms; without one, only numbers, names, negations and function words count.
     """
     mine, theirs = sentences(primary_text, lexicon), sentences(other_text, lexicon)
     if not mine or not theirs:
         return Found()
     found = align(mine, theirs)
+    lost = tuple(_lost(mine, theirs))
     if not found.pairs and not found.same:
-        return Found()
+        return Found(divergences=lost)
     weigher = Weigher(lexicon)
     judged = [(pair, weigher.evidence(pair)) for pair in found.pairs]
-    return Found(
-        score=round(coverage(found) * probability(counted(judged)), 6),
-        divergences=(*_listed(judged), *_one_sided(found)),
-    )
+    return Found(score=_score(found, judged, weights), divergences=(*_listed(judged), *lost, *_one_sided(found)))
 
 
-def coverage(found: Alignment) -> float:
+def _score(found: Alignment, judged: Sequence[Judged], weights: Mapping[str, float]) -> float | None:
+    covered = coverage(found, judged)
+    if not covered:
+        return None
+    doubt = 1 - probability(counted(judged), weights)
+    in_conflict = max((closeness(evidence) for _, evidence in judged if evidence.conflicts), default=0.0)
+    return round(covered**3 * (1 - doubt * (1 - CONFLICT * in_conflict)), 6)
+
+
+def coverage(found: Alignment, judged: Sequence[Judged]) -> float:
     """The share of both texts, by words, that stands in sentences which the other has too, in the same or nearly the same words."""
-    common = 2 * found.same_words + sum(closeness(pair) * (len(pair.primary.words) + len(pair.other.words)) for pair in found.pairs)
-    alone = sum((1 - closeness(pair)) * (len(pair.primary.words) + len(pair.other.words)) for pair in found.pairs)
+    shares = [(closeness(evidence), len(pair.primary.words) + len(pair.other.words)) for pair, evidence in judged]
+    common = 2 * found.same_words + sum(share * words for share, words in shares)
+    alone = sum((1 - share) * words for share, words in shares)
     alone += sum(len(sentence.words) for sentence in (*found.only_primary, *found.only_other))
     return common / (common + alone) if common else 0.0
 
 
-def closeness(pair: AlignedPair) -> float:
+def closeness(evidence: Evidence) -> float:
     """How far a pair counts as one statement in two forms: 0 for a shared subject, 1 from ``NEARLY_SAME`` on."""
-    return min(1.0, max(0.0, (pair.overlap - 0.45) / (NEARLY_SAME - 0.45)))
+    return min(1.0, max(0.0, (evidence.sameness - SAME_SUBJECT) / (NEARLY_SAME - SAME_SUBJECT)))
 
 
-def counted(judged: Sequence[tuple[AlignedPair, Evidence]]) -> dict[str, float]:
-    """The evidence of all pairs added up, each by its closeness."""
+def counted(judged: Sequence[Judged]) -> dict[str, float]:
+    """The evidence of all pairs added up, each by its closeness; ``only_edit`` is 1 where a single edit makes the whole difference."""
     total: dict[str, float] = {}
-    for pair, evidence in judged:
+    for _, evidence in judged:
         for name, count in evidence.counts.items():
-            total[name] = total.get(name, 0.0) + closeness(pair) * count
+            total[name] = total.get(name, 0.0) + closeness(evidence) * count
     total["only_edit"] = float(0 < total.get("edits", 0.0) <= 1)
     return total
 
 
-def probability(counts: dict[str, float]) -> float:
+def probability(counts: Mapping[str, float], weights: Mapping[str, float]) -> float:
     """How likely these edits change a fact: a logistic regression on the square roots of the counts; 0 without an edit."""
     if not counts.get("edits") and not counts.get("moved"):
         return 0.0
-    logit = INTERCEPT + sum(weight * math.sqrt(counts.get(name, 0.0)) for name, weight in WEIGHTS.items())
+    logit = weights["intercept"] + sum(weights.get(name, 0.0) * math.sqrt(count) for name, count in counts.items())
     return 1 / (1 + math.exp(-logit))
 
 
-def _listed(judged: Sequence[tuple[AlignedPair, Evidence]]) -> list[Divergence]:
+def _listed(judged: Sequence[Judged]) -> list[Divergence]:
     """The conflicts as divergences, the gravest first, at most ``LISTED``."""
     found = [
-        divergence(f"facts.{conflict.kind}", _severity(pair, evidence), conflict.primary, conflict.other, why=_why(conflict, pair))
+        divergence(f"facts.{conflict.kind}", _severity(conflict, pair, evidence), conflict.primary, conflict.other, why=_why(conflict, pair))
         for pair, evidence in judged
         for conflict in evidence.conflicts
     ]
@@ -95,11 +120,16 @@ def _listed(judged: Sequence[tuple[AlignedPair, Evidence]]) -> list[Divergence]:
 _ORDER = (Severity.CRITICAL, Severity.MAJOR, Severity.MINOR, Severity.INFO)
 
 
-def _severity(pair: AlignedPair, evidence: Evidence) -> Severity:
-    if pair.overlap >= NEARLY_SAME and evidence.replaced <= REPLACED:
+def _severity(conflict: Conflict, pair: AlignedPair, evidence: Evidence) -> Severity:
+    """Names and numbers need more in common: items of two lists are built alike, and only their names differ."""
+    is_alike = evidence.sameness >= NEARLY_SAME and (conflict.kind in _TURNS or pair.overlap >= ALIKE or pair.is_whole)
+    if is_alike and evidence.replaced <= REPLACED and len(evidence.conflicts) <= CONFLICTS:
         return Severity.MAJOR
-    return Severity.MINOR if pair.overlap >= SAME_STATEMENT else Severity.INFO
+    return Severity.MINOR if evidence.sameness >= SAME_STATEMENT else Severity.INFO
 
+
+#: What turns a statement round, where another name or number may just be another statement.
+_TURNS = frozenset({"negation", "antonym", "quantifier"})
 
 _REASONS = {
     "number": "another number",
@@ -122,6 +152,24 @@ def _one_sided(found: Alignment) -> Iterator[Divergence]:
             first = _first_text(only)
             sides = (first, "") if kind == "facts.less" else ("", first)
             yield divergence(kind, severity, *sides, why=f"{len(only)} sentences have no counterpart")
+
+
+def _lost(primary: Sequence[Sentence], other: Sequence[Sentence]) -> Iterator[Divergence]:
+    """Nothing that the primary's answer names or puts a figure to is in the other's, wherever it may stand."""
+    named = _particulars(primary)
+    if len(named) >= PARTICULARS and named.keys().isdisjoint(_particulars(other)):
+        shown = ", ".join(list(named.values())[:LISTED])
+        yield divergence("facts.lost", Severity.MAJOR, shown, "", why=f"none of {len(named)} names and figures is in the other answer")
+
+
+def _particulars(side: Sequence[Sentence]) -> dict[str, str]:
+    """Names and figures as written, by what they are compared as."""
+    return {
+        word.text.replace(".", "").replace(",", "").lower(): word.text
+        for sentence in side
+        for word in sentence.words
+        if word.is_name or word.text[0].isdigit()
+    }
 
 
 def _first_text(only: Sequence[Sentence]) -> str:

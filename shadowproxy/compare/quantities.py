@@ -63,6 +63,15 @@ _CURRENCIES = {
     "yuan": "CNY", "cny": "CNY", "rmb": "CNY",
 }  # fmt: skip
 
+#: Everything that may stand in a notation of an amount, a date or a time.
+VALUE_WORDS = (
+    NUMBER_WORDS
+    | CALENDAR_WORDS
+    | frozenset(_MONTHS)
+    | frozenset((*_CURRENCIES, *_UNITS, *(f"{unit}s" for unit in (*_CURRENCIES, *_UNITS))))
+    | frozenset("% percent per cent am pm noon midday midnight o'clock k m b mn bn st nd rd th".split())
+) - {"in", "cup", "score", "may", "march"}
+
 _DIGITS = r"\d{1,40}(?:[.,]\d{1,40}){0,12}"
 _WORD_NUMBER = "|".join(sorted((*_VALUES, *_SCALES), key=len, reverse=True))
 _MONTH = "|".join(f"{month}|{month[:3]}" for month in _MONTHS) + "|sept"
@@ -322,7 +331,9 @@ def _with_unit(found: re.Match[str], readings: tuple[float, ...]) -> Quantity:
     factor = _SCALES.get(scale, 1.0) * (-1.0 if found["sign"] else 1.0)
     readings = tuple(value * factor for value in readings)
     measure, factor = _UNITS.get(unit) or _UNITS.get(unit.removesuffix("s")) or ("", 1.0)
-    shown = found.group() if measure or currency else found.group()[: found.start("unit") - found.start()] if found["unit"] else found.group()
+    shown = (
+        found.group() if measure or currency else found.group()[: found.start("unit") - found.start()] if found["unit"] else found.group()
+    )
     shown = shown.strip(" -")
     if found["ordinal"]:
         return Quantity("ordinal", readings, "", shown)

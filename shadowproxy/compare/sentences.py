@@ -22,6 +22,9 @@ WORDS = 80
 #: At most this many candidates are weighed for one sentence, those with the rarest words in common first.
 CANDIDATES = 12
 
+#: Two answers of one sentence each, at most so many words long, are compared whatever they have in common: "Paris." and "Lyon."
+SHORT = 12
+
 #: Below this share of common weight two sentences are about different things.
 ALIGNED = 0.4
 
@@ -43,7 +46,7 @@ FUNCTION_WORDS = frozenset(
     to in on at by for from with without into onto upon about over under between among through during before after above below against
     within across along around behind beyond near off out up down is are was were be been being am do does did done doing have has had having
     will would shall should can could may might must not no never none nothing nobody also too very just only even still already again more
-    most much many some any all each every both either neither other another such own same s t re ve ll d m""".split()
+    most much many some any all each every both either neither other another such own same yes s t re ve ll d m""".split()
 )
 
 
@@ -70,11 +73,15 @@ class Sentence:
 
 @dataclass(frozen=True, slots=True)
 class AlignedPair:
-    """Two sentences about the same thing. ``overlap`` is the share of their weight that is common, ``ALIGNED``..1."""
+    """Two sentences about the same thing. ``overlap`` is the share of their weight that is common, 0..1.
+
+    ``is_whole``: they are the whole of two short answers, and so about what was asked, whatever they have in common.
+    """
 
     primary: Sentence
     other: Sentence
     overlap: float
+    is_whole: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +148,11 @@ def _is_name(part: str, *, is_first: bool, lexicon: Lexicon) -> bool:
     if not part[0].isupper() or part == "I":
         return False
     lower = part.lower()
-    return lower not in FUNCTION_WORDS and not (is_first and (lower in lexicon or lexicon.lemma(lower) != lower)) or (part.isupper() and len(part) > 1)
+    return (
+        lower not in FUNCTION_WORDS
+        and not (is_first and (lower in lexicon or lexicon.lemma(lower) != lower))
+        or (part.isupper() and len(part) > 1)
+    )
 
 
 def _is_title(parts: Sequence[str]) -> bool:
@@ -163,6 +174,7 @@ def _parts(token: str) -> tuple[str, ...]:
 def align(primary: Sequence[Sentence], other: Sequence[Sentence]) -> Alignment:
     """Pair up sentences, best overlap first; each is used once. Ties go to those that stand closest to the same place."""
     mine, theirs = _unequal(primary, other)
+    is_whole = len(primary) == len(other) == 1 and max(len(primary[0].words), len(other[0].words)) <= SHORT
     weights = _weights([*mine, *theirs])
     bags, other_bags = [_bag(s) for s in mine], [_bag(s) for s in theirs]
     postings = _postings(other_bags)
@@ -172,6 +184,8 @@ def align(primary: Sequence[Sentence], other: Sequence[Sentence]) -> Alignment:
         for j in _candidates(bag, postings, weights)
         if (overlap := _overlap(bag, other_bags[j], weights)) >= ALIGNED
     )
+    if is_whole and mine and not ranked:
+        ranked = [(0.0, 0, 0, 0)]
     partner: dict[int, tuple[int, float]] = {}
     taken: set[int] = set()
     for negative, _, i, j in ranked:
@@ -179,7 +193,7 @@ def align(primary: Sequence[Sentence], other: Sequence[Sentence]) -> Alignment:
             partner[i] = (j, -negative)
             taken.add(j)
     return Alignment(
-        pairs=tuple(AlignedPair(mine[i], theirs[j], overlap) for i, (j, overlap) in sorted(partner.items())),
+        pairs=tuple(AlignedPair(mine[i], theirs[j], overlap, is_whole) for i, (j, overlap) in sorted(partner.items())),
         only_primary=tuple(s for i, s in enumerate(mine) if i not in partner),
         only_other=tuple(s for j, s in enumerate(theirs) if j not in taken),
         same=len(primary) - len(mine),

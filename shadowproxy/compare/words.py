@@ -23,6 +23,8 @@ class Relation(StrEnum):
     """They share a sense."""
     DERIVED = "derived"
     """One is made from the other, or from a synonym of it: ``invade`` and ``invasion``."""
+    OPPOSED = "opposed"
+    """One sounds good and the other bad: ``supportive`` and ``dissatisfied``."""
     SIMILAR = "similar"
     """An adjective and one of its cluster: ``big`` and ``massive``."""
     KIND = "kind"
@@ -76,18 +78,28 @@ class Meaning:
     derived: frozenset[int] = frozenset()
     above: frozenset[int] = frozenset()
     higher: frozenset[int] = frozenset()
+    valence: float = 0.0
+    """How good (above 0) or bad it sounds, -4..4; 0 where it does neither clearly."""
 
 
 class Lexicon:
     """Words, their senses, and how the senses hang together. Lookups cost a few microseconds and never fail."""
 
-    __slots__ = ("_fields", "_forms", "_senses", "_words")
+    __slots__ = ("_fields", "_forms", "_senses", "_valences", "_words")
 
-    def __init__(self, fields: Sequence[int], senses: Sequence[str], words: Mapping[str, str], forms: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        fields: Sequence[int],
+        senses: Sequence[str],
+        words: Mapping[str, str],
+        forms: Mapping[str, str],
+        valences: Mapping[str, str],
+    ) -> None:
         self._fields = tuple(accumulate(fields))
         self._senses = senses
         self._words = words
         self._forms = forms
+        self._valences = valences
 
     def __contains__(self, word: str) -> bool:
         return word in self._words
@@ -102,17 +114,20 @@ class Lexicon:
     def meaning(self, word: str) -> Meaning:
         """Everything about ``word`` (lower case, any form). Its field is that of its most frequent sense."""
         lemma = self.lemma(word)
+        valence = float(self._valences.get(word) or self._valences.get(lemma) or 0)
         numbers = self._sense_numbers(word, lemma)
         if not numbers:
-            return Meaning(word, lemma)
+            return Meaning(word, lemma, valence=valence)
         senses = frozenset(numbers)
         similar, above = self._next(senses, 1), self._next(senses, 0)
         frequent = numbers[:_FREQUENT_SENSES]
         # The opposite of an adjective is that of its cluster too (tiny, huge); that of a verb is that of what it is a way of (add, reduce).
-        opposite = self._next(frequent, 2) | self._next(self._next(frequent, 1), 2)
+        near = self._next(frequent, 1) | self._next(frequent, 3)  # positively, positive
+        opposite = self._next(frequent, 2) | self._next(near, 2)
         fields = [FIELDS[bisect_right(self._fields, number)] for number in numbers]
         parts = tuple(dict.fromkeys(name.partition(".")[0] for name in fields))
-        return Meaning(word, lemma, fields[0], parts, senses, similar, opposite, self._next(senses, 3), above, self._next(above, 0))
+        derived, higher = self._next(senses, 3), self._next(above, 0)
+        return Meaning(word, lemma, fields[0], parts, senses, similar, opposite, derived, above, higher, valence)
 
     def _next(self, senses: Iterable[int], column: int) -> frozenset[int]:
         return frozenset(number for sense in senses for number in self._column(sense, column))
@@ -147,7 +162,9 @@ def relation(a: Meaning, b: Meaning) -> Relation:
     if is_negated_form(a.lemma, b.lemma):
         return Relation.ANTONYM
     if not a.senses or not b.senses:
-        return Relation.SAME if _share_stem(a.word, b.word) else Relation.UNKNOWN
+        if _share_stem(a.word, b.word):
+            return Relation.SAME
+        return Relation.OPPOSED if a.valence * b.valence < 0 else Relation.UNKNOWN
     found = _between(a, b)
     return Relation.DERIVED if found is Relation.OTHER and _share_stem(a.word, b.word) else found
 
@@ -155,10 +172,12 @@ def relation(a: Meaning, b: Meaning) -> Relation:
 def _between(a: Meaning, b: Meaning) -> Relation:
     if a.senses & b.senses:
         return Relation.SYNONYM
-    if a.opposite & (b.senses | b.similar | b.above) or b.opposite & (a.senses | a.similar | a.above):
+    if a.opposite & (b.senses | b.similar | b.above | b.derived) or b.opposite & (a.senses | a.similar | a.above | a.derived):
         return Relation.ANTONYM
     if a.derived & (b.senses | b.derived) or b.derived & a.senses:
         return Relation.DERIVED
+    if a.valence * b.valence < 0:
+        return Relation.OPPOSED
     if a.similar & b.senses or b.similar & a.senses:
         return Relation.SIMILAR
     if (a.above | a.higher) & b.senses or (b.above | b.higher) & a.senses:
@@ -168,8 +187,8 @@ def _between(a: Meaning, b: Meaning) -> Relation:
 
 def parse(table: str) -> Lexicon:
     """The lexicon of a table in the form that ``scripts/lexicon.py`` writes. Raises ``ValueError`` where it is not one."""
-    fields, senses, words, forms = table.rstrip("\n").split("\n\n")
-    return Lexicon(tuple(map(int, fields.split())), senses.split("\n"), _columns(words), _columns(forms))
+    fields, senses, words, forms, valences = table.rstrip("\n").split("\n\n")
+    return Lexicon(tuple(map(int, fields.split())), senses.split("\n"), _columns(words), _columns(forms), _columns(valences))
 
 
 def _columns(lines: str) -> dict[str, str]:
@@ -181,7 +200,7 @@ def _columns(lines: str) -> dict[str, str]:
 
 
 #: Without a table: only equal words, endings that look alike and negating prefixes are known.
-NO_LEXICON = Lexicon((), (), {}, {})
+NO_LEXICON = Lexicon((), (), {}, {}, {})
 
 
 def is_negated_form(a: str, b: str) -> bool:
