@@ -66,3 +66,60 @@ def _cross(edited: dict[str, list[dict[str, Any]]]) -> Iterator[Labelled]:
             for row in group:
                 if not row["label"]:
                     yield Labelled(a, row["summary"], True, original)
+
+
+def negations(data: Path) -> dict[str, list[tuple[str, str]]]:
+    """Sentences and their contrary: the CANNOT corpus (three of its sources), and what GLUE's diagnostics mark as a contradiction by
+    negation or antonymy."""
+    folder = data / "pairs" / "negation_cannot"
+    found = {
+        f"cannot:{path.name.split('.')[0]}": [(row["sentence"], row["negated"]) for row in rows(path) if row["sentence"] != row["negated"]]
+        for path in sorted(folder.glob("*.tsv.gz"))
+    }
+    found["glue:negation, antonymy"] = [
+        (row["Premise"], row["Hypothesis"])
+        for row in rows(data / "pairs" / "glue_diagnostic" / "diagnostic-full.tsv.gz")
+        if row["Label"] == "contradiction" and ("egation" in row["Logic"] or "ntonymy" in row["Lexical Semantics"])
+    ]
+    return found
+
+
+def sts(data: Path) -> dict[str, list[tuple[float, str, str]]]:
+    """Semantic textual similarity 2012-16: people's score 0..5 and the two sentences, by set."""
+    found: dict[str, list[tuple[float, str, str]]] = {}
+    for path in sorted((data / "pairs" / "sts").glob("*.tsv.gz")):
+        lines = (line.split("\t") for line in read(path).split("\n"))
+        found[path.name.split(".test")[0]] = [(float(fields[0]), fields[1], fields[2]) for fields in lines if len(fields) >= 3 and fields[0]]
+    return found
+
+
+def alpaca_eval(data: Path, model: str) -> list[str]:
+    """What ``model`` answered to the prompts of alpaca_eval, in their order."""
+    return [row["output"] for row in json.loads(read(data / "responses" / "alpaca_eval" / "outputs" / f"{model}.json.gz"))]
+
+
+def creative(data: Path) -> list[list[str]]:
+    """Ten samples of one model at temperature 1, for each of a hundred prompts."""
+    path = next((data / "responses" / "tot_creative_writing").glob("*standard_sample*"))
+    return [row["ys"] for row in json.loads(read(path))]
+
+
+def xstest(data: Path) -> list[tuple[str, str]]:
+    """Answers of two models, and people's label of each."""
+    folder = data / "refusals" / "xstest"
+    return [
+        (row["completion"], row["final_label"])
+        for path in sorted(folder.glob("*completions*.csv.gz"))
+        for row in rows(path, ",", has_quotes=True)
+    ]
+
+
+def tool_calls(data: Path, model: str) -> dict[str, list[tuple[str, str]]]:
+    """The calls of ``model`` (name, arguments as JSON text) by category and number of the prompt. Answers without calls are left out."""
+    found = {}
+    for path in sorted((data / "toolcalls" / "bfcl").glob(f"*/{model}/*.result.jsonl.gz")):
+        category = path.name.split(".")[0]
+        for row in map(json.loads, read(path).splitlines()):
+            if isinstance(row["result"], list):
+                found[f"{category} {row['idx']}"] = [(name, sent) for call in row["result"] for name, sent in call.items()]
+    return found
