@@ -376,7 +376,7 @@ def test_small_routes_are_judged_together() -> None:
 
 def sliced(label: str, counts: dict[CellKey, int]) -> dict[CellKey, int]:
     """The same counts as those of a slice."""
-    return {replace(key, route="", slice=label): n for key, n in counts.items() if not key.check.startswith("aa_")}
+    return {key._replace(route="", slice=label): n for key, n in counts.items() if not key.check.startswith("aa_")}
 
 
 def test_one_bad_slice_blocks_a_promotion_and_is_rolled_back_by_name() -> None:
