@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from shadowproxy.counts import BOOT, ROLLOUT_STARTED, Metric
+from shadowproxy.counts import BOOT, PAIRS_ISSUED, ROLLOUT_STARTED, Metric
 from shadowproxy.sources.reading import EVIDENCE
 
 #: The label that says which part of the answer a series belongs to. Counts carry the name of their metric.
@@ -39,15 +39,16 @@ def question(rollouts: Iterable[str], range_s: float, instances: Iterable[str], 
     ``is_first`` asks also for what a judge has to know when it starts: how old the rollouts are, and how old what is stored of them.
     """
     chosen = f"{{rollout=~{one_of(rollouts)}}}"
-    started = f"{ROLLOUT_STARTED.name}{chosen}"
+    # Whoever has issued a pair counts for these rollouts. Not whoever says when they began: that is said a moment later.
+    issued, started = f"{PAIRS_ISSUED.name}{chosen}", f"{ROLLOUT_STARTED.name}{chosen}"
     back = f"[{round(range_s)}s]"
     far_back = f"[{round(range_s * _BEGINNING)}s]" if is_first else back
     parts = [
         (NOW, "vector(time())"),
         (ROLLOUT_STARTED.name, _by_boot(ROLLOUT_STARTED, f"min_over_time({started}{far_back})", "min")),
-        *((metric.name, _counted(metric, chosen, back)) for metric in EVIDENCE.values() if metric != ROLLOUT_STARTED),
-        (LIVE, f"group by ({BOOT}) ({started})"),
-        (TARGETS, _targets(started, back, instances)),
+        *((metric.name, _counted(metric, chosen, issued, back)) for metric in EVIDENCE.values() if metric != ROLLOUT_STARTED),
+        (LIVE, f"group by ({BOOT}) ({issued})"),
+        (TARGETS, _targets(issued, back, instances)),
     ]
     if is_first:
         parts.append((OLDEST, f"min by (rollout) (min_over_time(timestamp({started}){far_back[:-1]}:{OLDEST_STEP_S}s]))"))
@@ -60,14 +61,14 @@ def one_of(values: Iterable[str]) -> str:
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'
 
 
-def _counted(metric: Metric, chosen: str, back: str) -> str:
+def _counted(metric: Metric, chosen: str, issued: str, back: str) -> str:
     """The last value of a counter, the present one of a gauge."""
     is_ours = "rollout" in metric.labels
-    values, boots = f"{metric.name}{chosen if is_ours else ''}", f"{ROLLOUT_STARTED.name}{chosen}"
+    values = f"{metric.name}{chosen if is_ours else ''}"
     if metric.kind == "counter":
-        values, boots = f"max_over_time({values}{back})", f"max_over_time({boots}{back})"
+        values, issued = f"max_over_time({values}{back})", f"max_over_time({issued}{back})"
     if not is_ours:  # other deployments count that, too: only boots that count for these rollouts are meant
-        values = f"{values} and on ({BOOT}) {boots}"
+        values = f"{values} and on ({BOOT}) {issued}"
     # Of one process scraped by two jobs the newer counts, and the fewer pairs on their way: too few of these are taken for lost, which
     # holds; too many would hide a loss.
     return _by_boot(metric, values, "max" if metric.kind == "counter" else "min")
@@ -78,7 +79,7 @@ def _by_boot(metric: Metric, expression: str, of_two: str) -> str:
     return f"{of_two} by ({', '.join(metric.exported_labels)}) ({expression})"
 
 
-def _targets(started: str, back: str, instances: Iterable[str]) -> str:
+def _targets(issued: str, back: str, instances: Iterable[str]) -> str:
     known = [f"up{{instance=~{one_of(instances)}}}"] if (instances := tuple(instances)) else []
-    seen = f"up and on (job, instance) group by (job, instance) (max_over_time({started}{back}))"
+    seen = f"up and on (job, instance) group by (job, instance) (max_over_time({issued}{back}))"
     return f"max by (job, instance) ({' or '.join((seen, *known))})"

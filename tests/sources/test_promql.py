@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shadowproxy.counts import PAIRS_ISSUED
 from shadowproxy.sources.promql import LIVE, NOW, OLDEST, PART, TARGETS, one_of, question
 from shadowproxy.sources.reading import EVIDENCE
 
@@ -36,6 +37,14 @@ def test_later_looks_ask_only_for_what_is_new() -> None:
     assert "[600s]" in question(ROLLOUTS, 600, (), False)
     assert "[2400s]" in question(ROLLOUTS, 600, (), True), "the beginning may lie before the window"
     assert "[2400s]" not in question(ROLLOUTS, 600, (), False)
+
+
+def test_process_that_counted_is_known_before_it_says_when_it_began() -> None:
+    """It says so at its next look at its own verdict, and may be killed before that: its counts were scraped, and it must be missed."""
+    query = question(ROLLOUTS, 3600, (), False)
+    issued = f"{PAIRS_ISSUED.name}{{rollout=~{one_of(ROLLOUTS)}}}"
+    assert f"group by (boot) ({issued})" in query
+    assert f"up and on (job, instance) group by (job, instance) (max_over_time({issued}[3600s]))" in query
 
 
 def test_counts_without_a_rollout_are_those_of_our_boots() -> None:
