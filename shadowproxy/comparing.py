@@ -16,7 +16,7 @@ from shadowproxy.extensions import load_comparators
 from shadowproxy.wire.custom import CustomDialects, DialectSpec
 
 
-def load_means(section: Compare) -> Means:
+def load_means(section: Compare, *, tells_language: bool = False) -> Means:
     """Rules, prices, extensions and knowledge.
 
     Raises :class:`ConfigError` for what cannot be meant, :class:`~shadowproxy.errors.StartError` where an extension is missing or broken.
@@ -25,6 +25,7 @@ def load_means(section: Compare) -> Means:
         rules=rules_of(section),
         prices=prices_of(section),
         detector=load_detector() if section.languages else None,
+        tells_language=tells_language,
         lexicon=lexicon.load(),
         custom=load_comparators(section.comparators),
     )

@@ -212,6 +212,51 @@ class HeaderRules(Section):
         return value
 
 
+class Prompt(Section):
+    """Another system prompt: a prompt version as candidate. It replaces the request's own instructions, or is put before the conversation."""
+
+    file: Path | None = None
+    """File that holds the prompt. Read at start and at every reload; another text is another rollout."""
+    system: str = ""
+    """The prompt itself, where there is no file."""
+    version: str = ""
+    """What people call it (``triage-v7``). Shown in the verdict."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read(cls, value: Any) -> Any:
+        if not isinstance(value, Mapping) or value.get("system") or not value.get("file"):
+            return value
+        try:
+            return {**value, "system": Path(str(value["file"])).read_text(encoding="utf-8").strip("\n")}
+        except (OSError, UnicodeDecodeError) as exc:
+            raise ValueError(f"has a file that cannot be read ({exc}); mount it or fix the path") from exc
+
+    @model_validator(mode="after")
+    def _some_text(self) -> Self:
+        if not self.system.strip():
+            raise ValueError("has no text; write system: or name a file that is not empty")
+        return self
+
+
+#: Fields of a request that a candidate's parameters may not set: what makes a copy safe, and what other keys are for.
+_NOT_PARAMETERS = frozenset(
+    {
+        "model",
+        "messages",
+        "prompt",
+        "input",
+        "instructions",
+        "system",
+        "stream",
+        "store",
+        "previous_response_id",
+        "conversation",
+        "background",
+    }
+)
+
+
 class Candidate(Arm):
     """A version under judgement."""
 
@@ -223,6 +268,9 @@ class Candidate(Arm):
     """Share of the mirrored requests that this candidate gets."""
     model: str | None = None
     """Replaces ``model`` in the JSON body."""
+    parameters: dict[str, Any] = {}
+    """Put over the fields of the JSON body (``{temperature: 0.2}``); null takes one out. Not for what is asked: see ``prompt``."""
+    prompt: Prompt | None = None
     headers: HeaderRules = HeaderRules()
     tls: Tls = Tls()
 
@@ -233,6 +281,13 @@ class Candidate(Arm):
             raise ValueError("is the name of another arm; choose one that is neither primary nor control")
         if not _NAME.fullmatch(value):
             raise ValueError("is not a name; use up to 63 of a-z 0-9 . _ - and begin and end with a letter or digit")
+        return value
+
+    @field_validator("parameters")
+    @classmethod
+    def _harmless(cls, value: dict[str, Any]) -> dict[str, Any]:
+        if strange := sorted(_NOT_PARAMETERS & value.keys()):
+            raise ValueError(f"sets {', '.join(strange)}, which is no parameter; use model or prompt, or take it out")
         return value
 
 
@@ -982,6 +1037,10 @@ class Config(Section):
             raise ValueError("has more than 50 names; each is a metric label and a stratum of the verdict, so group paths")
         return value
 
+    def digest(self) -> str:
+        """sha256 of the whole configuration, defaults included. Secrets are not in it: only where they are read from."""
+        return hashlib.sha256(orjson.dumps(self.model_dump(mode="json"), option=orjson.OPT_SORT_KEYS)).hexdigest()
+
     def _judged_by(self) -> dict[str, Any] | None:
         """The part of the judge that decides what it finds; its budget does not."""
         if self.llm_judge is None or not self.gates.judge.enabled:
@@ -996,7 +1055,9 @@ class Config(Section):
         Changing any of them starts a new rollout with no evidence.
         """
         judged = {
-            "candidate": candidate.model_dump(mode="json", include={"name", "url", "model", "headers", "timeout_s"}),
+            "candidate": candidate.model_dump(
+                mode="json", include={"name", "url", "model", "parameters", "prompt", "headers", "timeout_s"}
+            ),
             "primary": self.primary.url,
             "control": self.control.percent if self.control else 0,
             "routes": [route.model_dump(mode="json") for route in self.routes],

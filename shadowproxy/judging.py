@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from importlib import metadata
 from types import MappingProxyType
 
 from shadowproxy.config import Candidate, Config
@@ -14,10 +16,12 @@ from shadowproxy.counts import CELLS, PAIRS_COUNTED, PAIRS_ISSUED, PAIRS_PENDING
 from shadowproxy.verdict.case import Evidence, OnTimeout, Rules
 from shadowproxy.verdict.cells import CellKey
 from shadowproxy.verdict.decision import Verdict, decide
-from shadowproxy.verdict.document import as_document
+from shadowproxy.verdict.document import Provenance, as_document
 from shadowproxy.verdict.gates import gate_rules
 from shadowproxy.verdict.limits import Budget
 from shadowproxy.verdict.splits import Split
+
+_SOFTWARE = f"shadowproxy {metadata.version('llm-shadowproxy')}"
 
 #: The present rate of pairs is taken over this long: long enough to be steady, short enough to follow the traffic.
 _RATE_WINDOW_S = 60.0
@@ -50,6 +54,7 @@ class Judge:
         """Go by another configuration. A rollout that did not change keeps its age; what is no longer configured is no longer judged."""
         self._control_percent = config.control.percent if config.control is not None else 0.0
         self._rules = rules_of(config)
+        self._config_digest = config.digest()
         before = self._watches
         self._watches = {}
         for candidate in config.candidates:
@@ -63,7 +68,14 @@ class Judge:
             gap = gaps.get(rollout, "")
             evidence = self._evidence(rollout, watch, now, bool(gap))
             verdict = _explained(decide(self._rules, evidence), gap)
-            watch.document = as_document(verdict, rollout=rollout, candidate=watch.candidate.name, rules=self._rules, evidence=evidence)
+            watch.document = as_document(
+                verdict,
+                rollout=rollout,
+                candidate=watch.candidate.name,
+                rules=self._rules,
+                evidence=evidence,
+                provenance=self._provenance(rollout, watch.candidate),
+            )
 
     @property
     def rollouts(self) -> tuple[str, ...]:
@@ -94,6 +106,17 @@ class Judge:
             state_gap=has_gap,
             sessions=int(self._totals.value(UNITS, rollout)),
             splits=self._splits(rollout),
+        )
+
+    def _provenance(self, rollout: str, candidate: Candidate) -> Provenance:
+        started_s = self._totals.value(ROLLOUT_STARTED, rollout)
+        return Provenance(
+            software=_SOFTWARE,
+            config_digest=self._config_digest,
+            prompt_digest=hashlib.sha256(candidate.prompt.system.encode()).hexdigest() if candidate.prompt else "",
+            candidate_model=candidate.model or "",
+            started_at_s=started_s or None,
+            decided_at_s=self._wall_clock(),
         )
 
     def _known_age(self, rollout: str) -> float:

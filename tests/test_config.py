@@ -82,7 +82,7 @@ REFUSED = {
     ),
     "primary: {url: 'http://a:1'}\ncontrol: 5": "control: 5 is not a mapping; write keys below it",
     "primary: {url: 'http://a:1'}\ngates: {error: {enabled: false}, ttft: {enabled: false}}\nembed: {backend: none}": (
-        "has no gate that guards, so every candidate would be promoted"
+        "has no gate that always guards"
     ),
     "primary: [": "line 1, column 11: is not YAML (",
     "primary: {url: 'http://a:1'}\nworkers: 1\nworkers: 2": "line 3, column 1: is not YAML (the key 'workers' stands here twice)",
@@ -202,3 +202,30 @@ def test_refused_value_that_may_hold_a_secret_is_named_and_not_shown() -> None:
         told = "\n".join(str(problem) for problem in caught.value.problems)
         assert key in told
         assert "hunter2" not in told
+
+
+def test_prompt_file_is_part_of_what_is_judged(tmp_path: Path) -> None:
+    file = tmp_path / "prompt.txt"
+    tree = {"primary": {"url": "http://a:1"}, "candidates": [{"name": "v2", "url": "http://a:1", "prompt": {"file": str(file)}}]}
+    ids = []
+    for text in ("Be brief.\n", "Be kind.\n"):
+        file.write_text(text)
+        config = build(tree)
+        assert config.candidates[0].prompt is not None
+        assert config.candidates[0].prompt.system == text.strip()
+        ids.append(config.rollout_id(config.candidates[0]))
+        assert build(config.model_dump(mode="json")).rollout_id(config.candidates[0]) == ids[-1], "children get it by value"
+    assert ids[0] != ids[1]
+
+
+@pytest.mark.parametrize(
+    ("candidate", "words"),
+    [
+        ({"parameters": {"store": True}}, "sets store, which is no parameter"),
+        ({"prompt": {"file": "/does/not/exist"}}, "has a file that cannot be read"),
+        ({"prompt": {"system": "  "}}, "has no text"),
+    ],
+)
+def test_candidate_that_cannot_be_asked_so_is_refused(candidate: dict[str, object], words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        build({"primary": {"url": "http://a:1"}, "candidates": [{"name": "v2", "url": "http://a:1", **candidate}]})

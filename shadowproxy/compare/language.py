@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
+from functools import lru_cache
 from typing import Protocol
 
 from shadowproxy.compare.kinds import Found, divergence
@@ -17,6 +18,8 @@ from shadowproxy.exchange import Severity
 
 class Detector(Protocol):
     """Text in, (label of its likeliest language, probability within 0..1) out. Deterministic, and it never raises."""
+
+    def __hash__(self) -> int: ...
 
     def __call__(self, text: str, /) -> tuple[str, float]: ...
 
@@ -78,11 +81,7 @@ _NO_PROSE = re.compile(r"```[^`]*+(?:```|\Z)|`[^`\n]{1,200}`|\b\w{2,10}://\S{1,5
 
 def compare_language(primary_text: str, other_text: str, detector: Detector) -> Found:
     """1 and major where the languages of both are sure and differ, 0 where they are the same, None where either cannot be told."""
-    return compare_languages(language_of(primary_text, detector), language_of(other_text, detector), primary_text, other_text)
-
-
-def compare_languages(before: str | None, after: str | None, primary_text: str, other_text: str) -> Found:
-    """The same of languages that are known already."""
+    before, after = language_of(primary_text, detector), language_of(other_text, detector)
     if before is None or after is None:
         return Found()
     if before == after:
@@ -92,9 +91,13 @@ def compare_languages(before: str | None, after: str | None, primary_text: str, 
 
 def language_of(text: str, detector: Detector) -> str | None:
     """The language of ``text`` as an ISO 639-1 code, or None where it cannot be told."""
-    prose = _NO_PROSE.sub(" ", text[:READ_CHARACTERS])[:JUDGED_CHARACTERS]
+    return _language_of(_NO_PROSE.sub(" ", text[:READ_CHARACTERS])[:JUDGED_CHARACTERS], detector)
+
+
+@lru_cache(maxsize=64)  # a primary's answer is asked about once for each arm that it is compared with
+def _language_of(prose: str, detector: Detector) -> str | None:
     letters = [sign for sign in prose if sign.isalpha()]
-    return _by_script(letters) or _by_words(prose, len(letters), detector)
+    return (None if prose.isascii() else _by_script(letters)) or _by_words(prose, len(letters), detector)
 
 
 def _by_script(letters: list[str]) -> str | None:
@@ -111,7 +114,7 @@ def _by_script(letters: list[str]) -> str | None:
 def _by_words(prose: str, letters: int, detector: Detector) -> str | None:
     signs = sum(not sign.isspace() for sign in prose)
     # Combining vowel signs of Indic scripts are no letters to Python, though they are to their readers.
-    marks = sum(unicodedata.category(sign).startswith("M") for sign in prose)
+    marks = 0 if prose.isascii() else sum(unicodedata.category(sign).startswith("M") for sign in prose)
     if letters < ENOUGH_LETTERS or letters + marks < PROSE_LETTERS * signs:
         return None
     label, probability = detector(prose)

@@ -5,7 +5,7 @@ Built once per process by ``comparing`` and handed to every comparison.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from shadowproxy.compare.cost import PriceTable
 from shadowproxy.compare.custom import Comparator
@@ -16,10 +16,12 @@ from shadowproxy.compare.words import NO_LEXICON, Lexicon
 
 @dataclass(frozen=True, slots=True)
 class Means:
-    """Without a ``detector`` languages are not compared. An empty ``lexicon`` knows no two words that mean the same."""
+    """Without a ``detector`` languages are not compared; ``tells_language`` has them told of every answer, not only where two differ. An
+    empty ``lexicon`` knows no two words that mean the same."""
 
-    rules: Rules = Rules()
-    prices: PriceTable = PriceTable()
+    rules: Rules = field(default_factory=Rules)
+    prices: PriceTable = field(default_factory=PriceTable)
     detector: Detector | None = None
+    tells_language: bool = False
     lexicon: Lexicon = NO_LEXICON
     custom: tuple[Comparator, ...] = ()

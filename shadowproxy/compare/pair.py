@@ -17,7 +17,7 @@ from shadowproxy.compare.custom import hear
 from shadowproxy.compare.facts import compare_facts
 from shadowproxy.compare.json_values import document
 from shadowproxy.compare.kinds import Found
-from shadowproxy.compare.language import compare_languages
+from shadowproxy.compare.language import Detector, compare_language
 from shadowproxy.compare.latency import latency_divergences
 from shadowproxy.compare.length import compare_length
 from shadowproxy.compare.means import Means
@@ -25,17 +25,15 @@ from shadowproxy.compare.media import compare_media
 from shadowproxy.compare.outcome import compare_outcome
 from shadowproxy.compare.overall import divergence_of
 from shadowproxy.compare.ranking import compare_ranking
-from shadowproxy.compare.refusal import compare_refusal
+from shadowproxy.compare.refusal import compare_refusals
 from shadowproxy.compare.structure import compare_structure
 from shadowproxy.compare.suppressed import suppressed_by
 from shadowproxy.compare.text import cosine, is_equal, lexical_overlap, settled_similarity, text_divergences
 from shadowproxy.compare.tools import compare_tools
 from shadowproxy.compare.vectors import compare_vectors
-from shadowproxy.compare.view import View
+from shadowproxy.compare.view import MAX_CHOICES, View
+from shadowproxy.compare.words import Lexicon
 from shadowproxy.exchange import Asked, Choice, Comparison, Divergence, Outcome
-
-#: Choices of an answer (n > 1) that are compared one by one. What differs in the first eight differs.
-MAX_CHOICES = 8
 
 
 def texts_to_embed(primary: View, other: View) -> tuple[str, str] | None:
@@ -191,7 +189,11 @@ def _lexical(pair: _Pair) -> Found:
 
 def _facts(pair: _Pair) -> Found:
     """Of prose: the values of JSON are compared place by place, as structure."""
-    return _over([compare_facts(ours.text, theirs.text, pair.means.lexicon) for ours, theirs in pair.ruled if _are_prose(ours, theirs)])
+    return _over([_facts_of_choices(ours, theirs, pair.means.lexicon) for ours, theirs in pair.ruled if _are_prose(ours, theirs)])
+
+
+def _facts_of_choices(ours: Choice, theirs: Choice, lexicon: Lexicon) -> Found:
+    return Found(0.0) if ours.text == theirs.text else compare_facts(ours.text, theirs.text, lexicon)
 
 
 def _are_prose(ours: Choice, theirs: Choice) -> bool:
@@ -213,7 +215,8 @@ def _tools(pair: _Pair) -> Found:
 
 
 def _refusal(pair: _Pair) -> Found:
-    return _over([compare_refusal(ours, theirs) for ours, theirs in pair.choices])
+    kinds = zip(pair.primary.refusals, pair.other.refusals, strict=False)
+    return _over([compare_refusals(*choices, *both) for choices, both in zip(pair.choices, kinds, strict=False)])
 
 
 def _length(pair: _Pair) -> Found:
@@ -221,8 +224,13 @@ def _length(pair: _Pair) -> Found:
 
 
 def _language(pair: _Pair) -> Found:
-    primary, other = pair.primary, pair.other
-    return compare_languages(primary.side.language, other.side.language, primary.text, other.text)
+    if pair.means.detector is None:
+        return Found()
+    return _over([_language_of_choices(ours, theirs, pair.means.detector) for ours, theirs in pair.ruled if ours.text and theirs.text])
+
+
+def _language_of_choices(ours: Choice, theirs: Choice, detector: Detector) -> Found:
+    return Found(0.0) if ours.text == theirs.text else compare_language(ours.text, theirs.text, detector)
 
 
 def _media(pair: _Pair) -> Found:

@@ -82,9 +82,13 @@ def compare_refusal(primary: Choice, other: Choice) -> Found:
 
     None where neither says anything. The opposite direction is major too: a guard that is gone is no improvement by itself.
     """
+    return compare_refusals(primary, other, refusal_of(primary), refusal_of(other))
+
+
+def compare_refusals(primary: Choice, other: Choice, before: RefusalKind, after: RefusalKind) -> Found:
+    """The same, of choices whose :func:`refusal_of` is known."""
     if not (_says_something(primary) and _says_something(other)):
         return Found()
-    before, after = refusal_of(primary), refusal_of(other)
     score = abs(_DISTANCES[before] - _DISTANCES[after])
     if before is after:
         return Found(score)

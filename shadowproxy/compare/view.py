@@ -20,11 +20,14 @@ from shadowproxy.compare.text import comparable_text
 from shadowproxy.compare.tools import is_tool_valid
 from shadowproxy.exchange import Answer, Asked, Choice, Exchange, Side, Timing
 
+#: Choices of an answer (n > 1) that are compared one by one. What differs in the first eight differs.
+MAX_CHOICES = 8
+
 
 @dataclass(frozen=True, slots=True)
 class View:
     """``ruled`` is the answer after the configured rules, ``text`` what its reader acts on (see ``text.comparable_text``), both empty
-    where nothing could be read out of the reply. ``side`` is what is known of the answer by itself.
+    where nothing could be read out of the reply. ``side`` is what is known of the answer by itself, ``refusals`` of each of its choices.
     """
 
     exchange: Exchange
@@ -33,6 +36,7 @@ class View:
     text: str
     side: Side
     timing: Timing
+    refusals: tuple[RefusalKind, ...] = ()
 
 
 def view(exchange: Exchange, answer: Answer | None, asked: Asked, means: Means) -> View:
@@ -40,7 +44,9 @@ def view(exchange: Exchange, answer: Answer | None, asked: Asked, means: Means) 
     if answer is None or exchange.outcome.is_failure:
         return View(exchange, answer, answer or Answer(""), "", Side(), timing(exchange, answer))
     ruled = _ruled(answer, means.rules)
-    return View(exchange, answer, ruled, comparable_text(ruled), _side(answer, asked, means), timing(exchange, answer))
+    refusals = tuple(map(refusal_of, answer.choices[:MAX_CHOICES]))
+    side = _side(answer, asked, means, refusals[0] if refusals else RefusalKind.NONE)
+    return View(exchange, answer, ruled, comparable_text(ruled), side, timing(exchange, answer), refusals)
 
 
 def _ruled(answer: Answer, rules: Rules) -> Answer:
@@ -57,11 +63,11 @@ def _ruled_text(text: str, rules: Rules) -> str:
     return str(rules.text(text).value)
 
 
-def _side(answer: Answer, asked: Asked, means: Means) -> Side:
+def _side(answer: Answer, asked: Asked, means: Means, refusal: RefusalKind) -> Side:
     first, usage = answer.first, answer.usage
     speaks = bool(first.text.strip() or first.refusal)
     return Side(
-        is_refusal=refusal_of(first) is RefusalKind.FULL if speaks or first.tool_calls else None,
+        is_refusal=refusal is RefusalKind.FULL if speaks or first.tool_calls else None,
         is_json_valid=is_json_valid(first.text, asked) if not first.tool_calls else None,
         is_tool_valid=is_tool_valid(first, asked),
         is_truncated=is_truncated(first) if first.finish_reason else None,
@@ -73,4 +79,4 @@ def _side(answer: Answer, asked: Asked, means: Means) -> Side:
 
 
 def _language(choice: Choice, means: Means) -> str | None:
-    return language_of(choice.text, means.detector) if means.detector is not None and choice.text else None
+    return language_of(choice.text, means.detector) if means.tells_language and means.detector is not None and choice.text else None

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import orjson
 
 from shadowproxy.exchange import ARM_HEADER, Headers, Request
@@ -30,7 +33,7 @@ _REWRITTEN = frozenset(
 class ArmRewrite:
     """What changes on the way to one arm. Header names are lower case. ``auth`` is the arm's own credential."""
 
-    __slots__ = ("arm", "dropped", "model", "own_lines", "path_prefix")
+    __slots__ = ("arm", "dropped", "model", "own_lines", "parameters", "path_prefix", "system")
 
     def __init__(
         self,
@@ -39,6 +42,8 @@ class ArmRewrite:
         path_prefix: bytes,
         *,
         model: str | None = None,
+        parameters: Mapping[str, Any] | None = None,
+        system: str = "",
         set_headers: Headers = (),
         remove_headers: frozenset[bytes] = frozenset(),
         auth: tuple[bytes, bytes] | None = None,
@@ -46,6 +51,8 @@ class ArmRewrite:
         self.arm = arm
         self.path_prefix = path_prefix
         self.model = model
+        self.parameters: Mapping[str, Any] = parameters or {}
+        self.system = system
         self.dropped = _REWRITTEN | remove_headers | {name for name, _ in set_headers}
         own = ((b"host", authority), *set_headers, (ARM_HEADER.encode(), arm.encode()), *((auth,) if auth else ()))
         self.own_lines = [b"%b: %b" % line for line in own]
@@ -56,7 +63,7 @@ class ArmRewrite:
 
 def copy_of(request: Request, rewrite: ArmRewrite, span_id: bytes) -> bytes:
     """The whole HTTP/1.1 request for the arm, ready to write. ``span_id``: 16 hex digits, the copy's own in a traced request."""
-    body = _body(request, rewrite.model)
+    body = _body(request, rewrite)
     lines = [b"%b %b%b HTTP/1.1" % (request.method.encode(), rewrite.path_prefix, request.target.encode("latin-1")), *rewrite.own_lines]
     dropped = rewrite.dropped
     for name, value in traced_as_copy(request.headers, rewrite.arm, span_id):
@@ -66,10 +73,12 @@ def copy_of(request: Request, rewrite: ArmRewrite, span_id: bytes) -> bytes:
     return b"\r\n".join(lines) + body
 
 
-def _body(request: Request, model: str | None) -> bytes:
-    """The body with another model name and without side effects. Untouched, byte for byte, where nothing changes."""
-    stores_by_default = request.target.partition("?")[0].rstrip("/").endswith("/responses")
-    if model is None and not stores_by_default and b'"store"' not in request.body and b"\\u" not in request.body:
+def _body(request: Request, rewrite: ArmRewrite) -> bytes:
+    """The body as the arm is to be asked, and without side effects. Untouched, byte for byte, where nothing changes."""
+    path = request.target.partition("?")[0].rstrip("/")
+    stores_by_default = path.endswith("/responses")
+    is_asked_otherwise = rewrite.model is not None or rewrite.parameters or rewrite.system
+    if not is_asked_otherwise and not stores_by_default and b'"store"' not in request.body and b"\\u" not in request.body:
         return request.body
     try:
         value = orjson.loads(request.body)
@@ -77,11 +86,33 @@ def _body(request: Request, model: str | None) -> bytes:
         return request.body
     if not isinstance(value, dict):
         return request.body
-    if model is not None and "model" in value:
-        value["model"] = model
+    if rewrite.model is not None and "model" in value:
+        value["model"] = rewrite.model
+    for name, setting in rewrite.parameters.items():
+        if setting is None:
+            value.pop(name, None)
+        else:
+            value[name] = setting
+    if rewrite.system:
+        _instruct(value, rewrite.system, path)
     if value.get("store", stores_by_default):
         value["store"] = False
     try:
         return orjson.dumps(value)
     except orjson.JSONEncodeError:
         return request.body  # nested deeper than the encoder goes; admission has refused it where that matters
+
+
+#: Roles of messages that instruct the model instead of asking it.
+_INSTRUCTING = ("system", "developer")
+
+
+def _instruct(value: dict[str, Any], system: str, path: str) -> None:
+    """Put another system prompt where the request's protocol has it: in place of its own, or before the conversation."""
+    if path.endswith("/responses"):
+        value["instructions"] = system
+    elif path.endswith("/v1/messages"):
+        value["system"] = system
+    elif isinstance(messages := value.get("messages"), list):
+        kept = [each for each in messages if not (isinstance(each, dict) and each.get("role") in _INSTRUCTING)]
+        value["messages"] = [{"role": "system", "content": system}, *kept]

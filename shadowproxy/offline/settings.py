@@ -31,4 +31,4 @@ def _embed(section: Embed, written: str) -> Embed:
 
 def bench(read: Config) -> Bench:
     """The comparator and its embedder, loaded. Raises :class:`ConfigError` and :class:`~shadowproxy.errors.StartError`."""
-    return Bench(comparing.load_means(read.compare), load_embedder(read.embed))
+    return Bench(comparing.load_means(read.compare, tells_language=read.slices.language), load_embedder(read.embed))

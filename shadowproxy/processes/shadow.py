@@ -83,7 +83,7 @@ async def run_shadow(spec: Spec) -> None:
     tasks.start("sweep", _sweep_forever(shadow))
     tasks.start("stay reachable", _stay_reachable(server))
     embedding = await _start_embedding(config.embed)
-    shadow.start(embedding, await asyncio.to_thread(load_means, config.compare))
+    shadow.start(embedding, await asyncio.to_thread(load_means, config.compare, tells_language=config.slices.language))
     if judge is not None:
         judge.start()
     restored: set[str] = set()
@@ -210,6 +210,8 @@ def _dispatch(arm: str, target: Candidate, config: Config, tasks: Tasks) -> ArmD
         authority=endpoint.authority,
         path_prefix=endpoint.path_prefix,
         model=target.model,
+        parameters=target.parameters,
+        system=target.prompt.system if target.prompt else "",
         set_headers=tuple((name.lower().encode(), value.encode()) for name, value in target.headers.set.items()),
         remove_headers=frozenset(name.lower().encode() for name in target.headers.remove),
         auth=target.auth.header_line() if target.auth else None,

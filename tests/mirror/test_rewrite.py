@@ -92,3 +92,29 @@ def test_body_nested_deeper_than_the_encoder_goes_passes_as_it_is() -> None:
 )
 def test_credentials_by_other_names_stay_too(name: bytes) -> None:
     assert b"secret" not in copy_of(Request("POST", "/", ((name, b"secret"),), b""), rewrite())
+
+
+PROMPTED = [
+    ("/v1/chat/completions", {"messages": [{"role": "system", "content": "old"}, {"role": "user", "content": "hi"}]}),
+    ("/v1/chat/completions", {"messages": [{"role": "user", "content": "hi"}]}),
+]
+
+
+@pytest.mark.parametrize(("path", "body"), PROMPTED)
+def test_prompt_version_takes_the_place_of_the_system_prompt(path: str, body: dict[str, object]) -> None:
+    _, _, sent = split(copy_of(Request("POST", path, HEADERS, orjson.dumps(body)), rewrite(system="new")))
+    assert orjson.loads(sent)["messages"] == [{"role": "system", "content": "new"}, {"role": "user", "content": "hi"}]
+
+
+@pytest.mark.parametrize(("path", "field"), [("/v1/messages", "system"), ("/openai/v1/responses", "instructions")])
+def test_prompt_version_stands_where_the_protocol_has_it(path: str, field: str) -> None:
+    _, _, sent = split(copy_of(Request("POST", path, HEADERS, b'{"input": "hi"}'), rewrite(system="new")))
+    assert orjson.loads(sent)[field] == "new"
+
+
+def test_parameters_are_put_over_the_request_s_and_null_takes_one_out() -> None:
+    body = orjson.dumps({"model": "m", "temperature": 1, "seed": 4})
+    _, _, sent = split(
+        copy_of(Request("POST", "/v1/chat/completions", HEADERS, body), rewrite(parameters={"temperature": 0.2, "seed": None}))
+    )
+    assert orjson.loads(sent) == {"model": "m", "temperature": 0.2}
