@@ -1,8 +1,8 @@
-"""Tells a sink over HTTP that a verdict changed: CloudEvents 1.0, structured content mode.
+"""Tells a sink over HTTP that a verdict changed, or traffic: CloudEvents 1.0, structured content mode.
 
-Fed by ``watching``. Delivery is at least once, in order, tried again for about a minute with growing pauses; every try of one change
-carries the same id, by which the sink can tell it from another. Judging never waits for a sink: what waits is bounded, and where there is
-no room the oldest goes.
+Fed by ``watching`` and ``promote``. Delivery is at least once, in order, tried again for about a minute with growing pauses; every try of
+one change carries the same id, by which the sink can tell it from another. Judging never waits for a sink: what waits is bounded, and where
+there is no room the oldest goes.
 
 Sources: CloudEvents 1.0.2, JSON event format and HTTP protocol binding; the Knative Eventing data plane contract, for which answers are
 tried again; Knative's SinkBinding, for ``K_SINK`` and ``K_CE_OVERRIDES``.
@@ -56,6 +56,25 @@ _EXTENSION = re.compile(r"[a-z0-9]{1,20}")
 
 
 @dataclass(frozen=True, slots=True)
+class Event:
+    """What a CloudEvent says, whoever sends it: its ``type``, Unix time and ``subject``. ``told`` makes it this event and no other;
+    ``data`` goes with the ``verdict`` behind it, a document that is left out where it makes the event too long."""
+
+    type: str
+    at_s: float
+    subject: str
+    told: tuple[str, ...]
+    data: Mapping[str, Any]
+    verdict: Mapping[str, Any] | None
+
+
+class News(Protocol):
+    """Something that others are told."""
+
+    def as_event(self) -> Event: ...
+
+
+@dataclass(frozen=True, slots=True)
 class Change:
     """A verdict that changed: when (Unix time), from which state (None for a rollout's first), and the document it is now."""
 
@@ -63,12 +82,17 @@ class Change:
     previous: str | None
     document: Mapping[str, Any]
 
+    def as_event(self) -> Event:
+        about = {key: self.document[key] for key in ("rollout", "candidate", "state")}
+        told = (about["rollout"], str(self.previous), about["state"], repr(self.at_s))
+        return Event(TYPE, self.at_s, about["rollout"], told, {**about, "previous": self.previous}, self.document)
+
 
 class Events(Protocol):
     """Who is told of changes."""
 
-    def submit(self, change: Change) -> None:
-        """Take a change. Never waits."""
+    def submit(self, news: News) -> None:
+        """Take the news. Never waits."""
 
     def results(self) -> Mapping[str, int]:
         """How many events ended how."""
@@ -80,7 +104,7 @@ class Events(Protocol):
 class NoEvents:
     """Nobody is told."""
 
-    def submit(self, change: Change) -> None:
+    def submit(self, news: News) -> None:
         """Nothing."""
 
     def results(self) -> Mapping[str, int]:
@@ -122,26 +146,25 @@ def extensions_of(text: str) -> Mapping[str, str]:
     return MappingProxyType(extensions)
 
 
-def cloud_event(change: Change, source: str, extensions: Mapping[str, str]) -> bytes:
+def cloud_event(news: News, source: str, extensions: Mapping[str, str]) -> bytes:
     """The event as JSON. A document that makes it too long is left out; ``/verdict`` has it."""
-    event = _event(change, source, extensions, change.document)
-    return event if len(event) <= _MOST_BYTES else _event(change, source, extensions, None)
+    event = news.as_event()
+    encoded = _encoded(event, source, extensions, event.verdict)
+    return encoded if len(encoded) <= _MOST_BYTES else _encoded(event, source, extensions, None)
 
 
-def _event(change: Change, source: str, extensions: Mapping[str, str], document: Mapping[str, Any] | None) -> bytes:
-    about = {key: change.document[key] for key in ("rollout", "candidate", "state")}
-    told = (source, about["rollout"], str(change.previous), about["state"], repr(change.at_s))
+def _encoded(event: Event, source: str, extensions: Mapping[str, str], verdict: Mapping[str, Any] | None) -> bytes:
     return orjson.dumps(
         {
             **extensions,
             "specversion": "1.0",
-            "type": TYPE,
+            "type": event.type,
             "source": source,
-            "id": hashlib.blake2b("\n".join(told).encode(), digest_size=16).hexdigest(),
-            "time": datetime.fromtimestamp(change.at_s, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-            "subject": about["rollout"],
+            "id": hashlib.blake2b("\n".join((source, *event.told)).encode(), digest_size=16).hexdigest(),
+            "time": datetime.fromtimestamp(event.at_s, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "subject": event.subject,
             "datacontenttype": "application/json",
-            "data": {**about, "previous": change.previous, "verdict": document},
+            "data": {**event.data, "verdict": verdict},
         },
         default=dict,
     )
@@ -178,13 +201,13 @@ class EventSender:
         self._results = _Results()
         self._work = tasks.start("send events", self._send_forever())
 
-    def submit(self, change: Change) -> None:
-        """Take a change. Where too many wait the oldest is dropped: what holds now matters more than what held then."""
+    def submit(self, news: News) -> None:
+        """Take the news. Where too many wait the oldest is dropped: what holds now matters more than what held then."""
         if self._waiting.full():
             self._waiting.get_nowait()
             self._waiting.task_done()
             self._results.dropped += 1
-        self._waiting.put_nowait(cloud_event(change, self._source, self._extensions))
+        self._waiting.put_nowait(cloud_event(news, self._source, self._extensions))
 
     def results(self) -> Mapping[str, int]:
         done = self._results
