@@ -259,12 +259,12 @@ def decided(chance: np.random.Generator, drawn: Drawn, metric: Metric, situation
 
 
 def shown(outcome: Decided, *, is_bad: bool) -> str:
-    """``promoted / rolled back / median pairs``, with what is wrong in bold where it is over 5 %."""
-    promoted, rolled_back = 100 * outcome.is_promoted.mean(), 100 * outcome.is_rolled_back.mean()
+    """``promoted / rolled back / median pairs``; the wrong one is bold where it is over 5 % by more than two standard errors."""
+    promoted, rolled_back = outcome.is_promoted.mean(), outcome.is_rolled_back.mean()
     pairs = outcome.pairs[np.isfinite(outcome.pairs)]
-    shares = [f"{promoted:.1f}", f"{rolled_back:.1f}"]
+    shares = [f"{100 * promoted:.1f}", f"{100 * rolled_back:.1f}"]
     wrong = 0 if is_bad else 1
-    if (promoted, rolled_back)[wrong] > 100 * ALPHA:
+    if (promoted, rolled_back)[wrong] > ALPHA + 2 * math.sqrt(ALPHA * (1 - ALPHA) / len(outcome.promoted)):
         shares[wrong] = f"**{shares[wrong]}**"
     return " / ".join((*shares, f"{np.median(pairs):,.0f}" if len(pairs) else "-"))
 
