@@ -9,6 +9,7 @@ similarity from the packaged embedder, facts from the texts, joined by ``compare
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import orjson
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "scripts")]
@@ -209,7 +209,12 @@ def tools(bench: Bench) -> Iterator[Row]:
     mine, theirs = (sets.tool_calls(bench.data, model) for model in ("gpt-4o-2024-05-13-FC", "gpt-3.5-turbo-0125-FC"))
     both = [(mine[key], theirs[key]) for key in mine if key in theirs]
     judged = [(_value(a) == _value(b), not compare_tools(_calls(a), _calls(b), Asked(), Rules()).score) for a, b in both]
-    yield Row("tools", f"BFCL, {len(both)} answers of two models: judged as their values say", f"{np.mean([a == b for a, b in judged]):.3f}", "1.000")
+    yield Row(
+        "tools",
+        f"BFCL, {len(both)} answers of two models: judged as their values say",
+        f"{np.mean([a == b for a, b in judged]):.3f}",
+        "1.000",
+    )
     as_text = sum(a == b for a, b in both)
     yield Row("tools", "equal by value; of these equal as text", f"{sum(a for a, _ in judged)}; {as_text}")
 
@@ -219,8 +224,15 @@ def _calls(calls: Sequence[tuple[str, str]]) -> Choice:
 
 
 def _value(calls: Sequence[tuple[str, str]]) -> list[str]:
-    """The calls in any order, with arguments as values: 1 and 1.0 are one."""
-    return sorted(f"{name} {orjson.dumps(_number(orjson.loads(sent)), option=orjson.OPT_SORT_KEYS).decode()}" for name, sent in calls)
+    """The calls in any order, with arguments as values: 1 and 1.0 are one. What is no JSON stays the text that it is."""
+    return sorted(f"{name} {_canonical(sent)}" for name, sent in calls)
+
+
+def _canonical(sent: str) -> str:
+    try:
+        return json.dumps(_number(json.loads(sent)), sort_keys=True)
+    except json.JSONDecodeError:
+        return sent
 
 
 def _number(value: Any) -> Any:

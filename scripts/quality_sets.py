@@ -89,7 +89,9 @@ def sts(data: Path) -> dict[str, list[tuple[float, str, str]]]:
     found: dict[str, list[tuple[float, str, str]]] = {}
     for path in sorted((data / "pairs" / "sts").glob("*.tsv.gz")):
         lines = (line.split("\t") for line in read(path).split("\n"))
-        found[path.name.split(".test")[0]] = [(float(fields[0]), fields[1], fields[2]) for fields in lines if len(fields) >= 3 and fields[0]]
+        found[path.name.split(".test")[0]] = [
+            (float(fields[0]), fields[1], fields[2]) for fields in lines if len(fields) >= 3 and fields[0]
+        ]
     return found
 
 

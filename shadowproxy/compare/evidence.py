@@ -13,15 +13,17 @@ from dataclasses import dataclass
 from shadowproxy.compare.edits import Difference, Edit, difference
 from shadowproxy.compare.quantities import CALENDAR_WORDS, NUMBER_WORDS, VALUE_WORDS, Moment, Quantity, quantities
 from shadowproxy.compare.sentences import AlignedPair, Sentence, Word
-from shadowproxy.compare.words import Lexicon, Meaning, Relation, relation
+from shadowproxy.compare.words import Lexicon, Meaning, Relation, listed, relation
 
 #: Words that deny. Prefixes (``unable``) are the lexicon's business: they make antonyms.
-NEGATIONS = frozenset("no not never none nothing nobody nowhere neither nor without cannot hardly barely scarcely rarely seldom".split())
+NEGATIONS = frozenset(listed("no not never none nothing nobody nowhere neither nor without cannot hardly barely scarcely rarely seldom"))
 
 #: Words that deny what they stand with, without being a negation: where one side adds one of these, it says the contrary.
 DENIALS = frozenset(
-    """fail refuse decline deny lack prevent avoid stop cease ban forbid prohibit reject exclude incapable unable impossible unlikely devoid
-    absent false almost""".split()
+    listed(
+        """fail refuse decline deny lack prevent avoid stop cease ban forbid prohibit reject exclude incapable unable impossible unlikely
+        devoid absent false almost"""
+    )
 )
 
 #: Function words that say how many, how sure, which bound, where, when; each class with those it excludes.
@@ -55,10 +57,10 @@ _CLASSES = {
     "first": "first",
     "last": "last final",
 }
-CLASS_OF = {word: name for name, listed in _CLASSES.items() for word in listed.split()}
+CLASS_OF = {word: name for name, words in _CLASSES.items() for word in listed(words)}
 _QUANTIFIERS = frozenset({"all", "some", "few", "most", "none", "less", "more", "almost", "least", "must", "may"})
 _EXCLUDED = frozenset(
-    frozenset(pair.split())
+    frozenset(listed(pair))
     for pair in (
         "all some",
         "all few",
@@ -87,7 +89,7 @@ _EXCLUDED = frozenset(
 
 #: WordNet's fields whose words name things that can be pointed at: another of them is another thing.
 _CONCRETE = frozenset(
-    f"noun.{name}" for name in "food animal artifact body location person plant substance time quantity possession object group".split()
+    f"noun.{name}" for name in listed("food animal artifact body location person plant substance time quantity possession object group")
 )
 
 #: What a function word counts against a content word where sameness is measured.
@@ -98,7 +100,7 @@ NEARBY = 3
 
 #: Content words that one side has in place of the other's: beyond these the sentences are not otherwise nearly the same, and pairing up
 #: what is left would be a guess that costs the product of both.
-REPLACED_WORDS = 12
+REPLACED_WORDS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,20 +127,15 @@ class Evidence:
 
 
 class Weigher:
-    """Reads evidence off aligned pairs; remembers each word's meaning for as long as two texts are compared."""
+    """Reads evidence off aligned pairs, with the help of a lexicon."""
 
-    __slots__ = ("_lexicon", "_meanings")
+    __slots__ = ("_lexicon",)
 
     def __init__(self, lexicon: Lexicon) -> None:
         self._lexicon = lexicon
-        self._meanings: dict[str, Meaning] = {}
 
     def meaning(self, word: Word) -> Meaning:
-        lower = word.text.lower()
-        found = self._meanings.get(lower)
-        if found is None:
-            found = self._meanings[lower] = self._lexicon.meaning(lower)
-        return found
+        return self._lexicon.meaning(word.text.lower())
 
     def evidence(self, pair: AlignedPair) -> Evidence:
         """What speaks for a changed fact between the two sentences of ``pair``."""
@@ -174,7 +171,7 @@ class Weigher:
                 elif how not in _CLOSE:
                     unexplained += [mine[1], theirs[1]]
         for _, word in (*left, *right):
-            counts["added_verb" if _part(self.meaning(word)) in ("verb", "adv") else "added_word"] += 1
+            counts["added_verb" if self._lexicon.part(word.text.lower()) in ("verb", "adv") else "added_word"] += 1
         return antonyms, [*unexplained, *(word for _, word in (*left, *right) if word.lemma not in DENIALS), *_particles(found)]
 
     def _partners(
@@ -196,7 +193,7 @@ class Weigher:
                 yield left[i], right[j], _BY_RANK[rank]
 
     def _feature(self, mine: Word, theirs: Word, how: Relation) -> str:
-        """The count that a replaced word goes to: the less the lexicon knows of the two, the more it matters what kind of words they are."""
+        """The count that a replaced word goes to: where the lexicon knows little of the two, by what kind of words they are."""
         if how not in (Relation.KIND, Relation.SIBLING, Relation.OTHER):
             return _COUNTED_AS[how]
         a, b = self.meaning(mine), self.meaning(theirs)
@@ -273,10 +270,6 @@ def _primary(edit: Edit) -> tuple[Word, ...]:
 
 def _other(edit: Edit) -> tuple[Word, ...]:
     return edit.other
-
-
-def _part(meaning: Meaning) -> str:
-    return meaning.field.partition(".")[0] or "unknown"
 
 
 def _is_number(word: Word) -> bool:

@@ -46,13 +46,13 @@ PARTICULARS = 3
 LISTED = 12
 
 
-def compare_facts(
-    primary_text: str, other_text: str, lexicon: Lexicon = NO_LEXICON, weights: Mapping[str, float] = WEIGHTS
-) -> Found:
+def compare_facts(primary_text: str, other_text: str, lexicon: Lexicon = NO_LEXICON, weights: Mapping[str, float] = WEIGHTS) -> Found:
     """Where the texts speak of the same thing and do not say the same about it.
 
     The score is the probability that a fact was changed, times the cube of the share of both texts that could be compared sentence by
-    sentence (the cube, for two draws of one model share some sentences, an answer and its edited copy nearly all); None where nothing aligns. ``lexicon`` tells synonyms from antonyms; without one, only numbers, names, negations and function words count.
+    sentence: two draws of one model share some sentences, an answer and its edited copy nearly all. It is None where nothing aligns.
+    ``lexicon`` tells synonyms from antonyms; without one only numbers, dates, names, negations and function words are judged well.
+    ``weights`` are those of ``facts_weights``; others are for measuring (``scripts/quality.py``).
     """
     mine, theirs = sentences(primary_text, lexicon), sentences(other_text, lexicon)
     if not mine or not theirs:
@@ -110,7 +110,9 @@ def probability(counts: Mapping[str, float], weights: Mapping[str, float]) -> fl
 def _listed(judged: Sequence[Judged]) -> list[Divergence]:
     """The conflicts as divergences, the gravest first, at most ``LISTED``."""
     found = [
-        divergence(f"facts.{conflict.kind}", _severity(conflict, pair, evidence), conflict.primary, conflict.other, why=_why(conflict, pair))
+        divergence(
+            f"facts.{conflict.kind}", _severity(conflict, pair, evidence), conflict.primary, conflict.other, why=_why(conflict, pair)
+        )
         for pair, evidence in judged
         for conflict in evidence.conflicts
     ]

@@ -10,17 +10,21 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from shadowproxy.compare.words import listed
+
 #: What is read of one sentence: beyond it stands no prose.
 CHARACTERS = 2_000
 
 #: Conversions are rounded by whoever writes them ("5 miles (8 km)"): quantities in different units are equal within this.
 CONVERSION_TOLERANCE = 0.02
 
-_MONTHS = "january february march april may june july august september october november december".split()
-_WEEKDAYS = "monday tuesday wednesday thursday friday saturday sunday".split()
-_ONES = "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen".split()
-_TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()
-_ORDINALS = "zeroth first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth".split()
+_MONTHS = listed("january february march april may june july august september october november december")
+_WEEKDAYS = listed("monday tuesday wednesday thursday friday saturday sunday")
+_ONES = listed(
+    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen"
+)
+_TENS = listed("twenty thirty forty fifty sixty seventy eighty ninety")
+_ORDINALS = listed("zeroth first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth")
 
 _VALUES: dict[str, float] = {word: value for value, word in enumerate(_ONES)}
 _VALUES |= {word: (place + 2) * 10 for place, word in enumerate(_TENS)}
@@ -58,7 +62,8 @@ NUMBER_WORDS = frozenset((*_VALUES, *_SCALES, *(f"{scale}s" for scale in _SCALES
 CALENDAR_WORDS = frozenset((*_MONTHS, *_WEEKDAYS)) - {"may", "march"}
 
 _CURRENCIES = {
-    "$": "USD", "us$": "USD", "usd": "USD", "dollar": "USD", "buck": "USD", "€": "EUR", "eur": "EUR", "euro": "EUR", "£": "GBP", "gbp": "GBP",
+    "$": "USD", "us$": "USD", "usd": "USD", "dollar": "USD", "buck": "USD", "€": "EUR", "eur": "EUR", "euro": "EUR",
+    "£": "GBP", "gbp": "GBP",
     "¥": "JPY", "jpy": "JPY", "yen": "JPY", "inr": "INR", "₹": "INR", "rupee": "INR", "chf": "CHF", "franc": "CHF", "cent": "cent",
     "yuan": "CNY", "cny": "CNY", "rmb": "CNY",
 }  # fmt: skip
@@ -69,7 +74,7 @@ VALUE_WORDS = (
     | CALENDAR_WORDS
     | frozenset(_MONTHS)
     | frozenset((*_CURRENCIES, *_UNITS, *(f"{unit}s" for unit in (*_CURRENCIES, *_UNITS))))
-    | frozenset("% percent per cent am pm noon midday midnight o'clock k m b mn bn st nd rd th".split())
+    | frozenset(listed("% percent per cent am pm noon midday midnight o'clock k m b mn bn st nd rd th"))
 ) - {"in", "cup", "score", "may", "march"}
 
 _DIGITS = r"\d{1,40}(?:[.,]\d{1,40}){0,12}"
@@ -84,8 +89,8 @@ _DAY_MONTH = re.compile(rf"\b{_DAY} {{1,2}}(?:of {{1,2}})?({_MONTH})\b\.?(?:,? {
 _MONTH_YEAR = re.compile(rf"\b({_MONTH})\.?,? {{1,2}}(?:of {{1,2}})?(\d{{4}})\b", re.IGNORECASE)
 #: A month alone is one only with its capital; "May" and "March" are other words too, and need a preposition.
 _MONTH_ALONE = re.compile(
-    rf"\b({'|'.join(month.title() for month in _MONTHS if month not in ('may', 'march'))})\b|(?<=\b[Ii]n )(May|March)\b|(?<=\bof )(May|March)\b"
-    r"|(?<=\b[Ss]ince )(May|March)\b|(?<=\buntil )(May|March)\b"
+    rf"\b({'|'.join(month.title() for month in _MONTHS if month not in ('may', 'march'))})\b"
+    r"|(?<=\b[Ii]n )(May|March)\b|(?<=\bof )(May|March)\b|(?<=\b[Ss]ince )(May|March)\b|(?<=\buntil )(May|March)\b"
 )
 _WEEKDAY = re.compile(rf"\b({'|'.join(_WEEKDAYS)})s?\b", re.IGNORECASE)
 _YEAR = re.compile(r"(?<![\d.,$€£¥])(1[0-9]\d\d|20\d\d)(?![\d%]|[.,]\d|-year)s?\b")
@@ -137,7 +142,7 @@ class Quantity:
         return any(_is_close(a, b, 1e-9) for a in self.readings for b in other.readings)
 
     def is_comparable(self, other: Quantity) -> bool:
-        """True where both could stand for the same thing: the same kind, and the same measure, currency or counted noun where both have one."""
+        """True where both could stand for the same thing: the same kind, and the same measure or currency where both have one."""
         if self.kind != other.kind:
             return False
         mine, theirs = self.measure or self.unit, other.measure or other.unit

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from shadowproxy.compare.words import Lexicon
+from shadowproxy.compare.words import Lexicon, listed
 
 #: What is read of each text: about 8000 tokens. What lies behind is not judged, so that a text of 10 MB costs no more than one of 40 kB.
 CHARACTERS = 40_000
@@ -41,12 +41,15 @@ _NOT = re.compile(r"n['’]t$")
 
 #: Words without a subject matter of their own. Among these are the carriers of negation and quantity, which ``facts`` reads separately.
 FUNCTION_WORDS = frozenset(
-    """a an the this that these those there here it its he him his she her hers they them their theirs we us our ours you your yours i me my
-    mine who whom whose which what where when why how and or but nor so yet if then than as because since while although though whether of
-    to in on at by for from with without into onto upon about over under between among through during before after above below against
-    within across along around behind beyond near off out up down is are was were be been being am do does did done doing have has had having
-    will would shall should can could may might must not no never none nothing nobody also too very just only even still already again more
-    most much many some any all each every both either neither other another such own same yes s t re ve ll d m""".split()
+    listed(
+        """a an the this that these those there here it its he him his she her hers they them their theirs we us our ours you your
+        yours i me my mine who whom whose which what where when why how and or but nor so yet if then than as because since
+        while although though whether of to in on at by for from with without into onto upon about over under between among
+        through during before after above below against within across along around behind beyond near off out up down is are was
+        were be been being am do does did done doing have has had having will would shall should can could may might must not no
+        never none nothing nobody also too very just only even still already again more most much many some any all each every
+        both either neither other another such own same yes s t re ve ll d m"""
+    )
 )
 
 
@@ -98,10 +101,9 @@ class Alignment:
 def sentences(text: str, lexicon: Lexicon) -> list[Sentence]:
     """The sentences of the first ``CHARACTERS`` of ``text``, at most ``SENTENCES``; code between fences is not prose and left out."""
     found: list[Sentence] = []
-    lemmas: dict[str, str] = {}
     for line in _prose(text[:CHARACTERS]).split("\n"):
         for piece in _pieces(line[_mark_length(line) :].replace("**", "").replace("__", "")):
-            words = _words(piece, lexicon, lemmas)
+            words = _words(piece, lexicon)
             if words:
                 found.append(Sentence(piece, words))
             if len(found) == SENTENCES:
@@ -127,20 +129,17 @@ def _pieces(line: str) -> Iterable[str]:
     yield line[start:].strip()
 
 
-def _words(piece: str, lexicon: Lexicon, lemmas: dict[str, str]) -> tuple[Word, ...]:
+def _words(piece: str, lexicon: Lexicon) -> tuple[Word, ...]:
     parts = list(islice((part for found in _TOKEN.finditer(piece) for part in _parts(found.group())), WORDS))
     has_names = not _is_title(parts)
     return tuple(
-        Word(part, _lemma(part.lower(), lexicon, lemmas), has_names and _is_name(part, is_first=i == 0, lexicon=lexicon))
+        Word(part, _lemma(part.lower(), lexicon), has_names and _is_name(part, is_first=i == 0, lexicon=lexicon))
         for i, part in enumerate(parts)
     )
 
 
-def _lemma(lower: str, lexicon: Lexicon, lemmas: dict[str, str]) -> str:
-    lemma = lemmas.get(lower)
-    if lemma is None:
-        lemma = lemmas[lower] = lower if lower in FUNCTION_WORDS else lexicon.lemma(lower)
-    return lemma
+def _lemma(lower: str, lexicon: Lexicon) -> str:
+    return lower if lower in FUNCTION_WORDS else lexicon.lemma(lower)
 
 
 def _is_name(part: str, *, is_first: bool, lexicon: Lexicon) -> bool:
@@ -148,10 +147,8 @@ def _is_name(part: str, *, is_first: bool, lexicon: Lexicon) -> bool:
     if not part[0].isupper() or part == "I":
         return False
     lower = part.lower()
-    return (
-        lower not in FUNCTION_WORDS
-        and not (is_first and (lower in lexicon or lexicon.lemma(lower) != lower))
-        or (part.isupper() and len(part) > 1)
+    return (part.isupper() and len(part) > 1) or (
+        lower not in FUNCTION_WORDS and not (is_first and (lower in lexicon or lexicon.lemma(lower) != lower))
     )
 
 
@@ -161,14 +158,14 @@ def _is_title(parts: Sequence[str]) -> bool:
     return len(words) >= 4 and sum(word[0].isupper() for word in words) > 0.75 * len(words)
 
 
-def _parts(token: str) -> tuple[str, ...]:
+def _parts(written: str) -> tuple[str, ...]:
     """``don't`` is ``do`` and ``not``; what follows any other apostrophe (``Russia's``, ``it's``) says nothing of its own."""
-    if "'" not in token and "’" not in token:
-        return ("not",) if token == "cannot" else (token,)
-    verb, count = _NOT.subn("", token)
+    if "'" not in written and "’" not in written:
+        return ("can", "not") if written == "cannot" else (written,)
+    verb, count = _NOT.subn("", written)
     if count:
         return ({"ca": "can", "wo": "will", "sha": "shall"}.get(verb.lower(), verb), "not") if verb else ("not",)
-    return (re.split("['’]", token, maxsplit=1)[0],)
+    return (re.split("['’]", written, maxsplit=1)[0],)
 
 
 def align(primary: Sequence[Sentence], other: Sequence[Sentence]) -> Alignment:
@@ -176,7 +173,7 @@ def align(primary: Sequence[Sentence], other: Sequence[Sentence]) -> Alignment:
     mine, theirs = _unequal(primary, other)
     is_whole = len(primary) == len(other) == 1 and max(len(primary[0].words), len(other[0].words)) <= SHORT
     weights = _weights([*mine, *theirs])
-    bags, other_bags = [_bag(s) for s in mine], [_bag(s) for s in theirs]
+    bags, other_bags = [_bag(s, weights) for s in mine], [_bag(s, weights) for s in theirs]
     postings = _postings(other_bags)
     ranked = sorted(
         (-overlap, abs(i - j), i, j)
@@ -220,40 +217,53 @@ def _key(sentence: Sentence) -> tuple[str, ...]:
     return tuple(word.text.lower() for word in sentence.words)
 
 
-def _bag(sentence: Sentence) -> Counter[str]:
-    return Counter(word.lemma for word in sentence.words)
+@dataclass(frozen=True, slots=True)
+class _Bag:
+    """A sentence without its order: how often it has each lemma, and what all of them weigh together."""
+
+    counts: dict[str, int]
+    weight: float
+
+
+def _bag(sentence: Sentence, weights: dict[str, float]) -> _Bag:
+    counts: dict[str, int] = {}
+    for word in sentence.words:
+        counts[word.lemma] = counts.get(word.lemma, 0) + 1
+    return _Bag(counts, sum([weights[lemma] * count for lemma, count in counts.items()]))
 
 
 def _weights(group: Sequence[Sentence]) -> dict[str, float]:
     """What a word says about the subject: little for function words, less the more sentences have it."""
-    seen_in = Counter(lemma for sentence in group for lemma in {word.lemma for word in sentence.words})
+    seen_in: Counter[str] = Counter()
+    for sentence in group:
+        seen_in.update({word.lemma for word in sentence.words})
     return {
         lemma: (0.2 if lemma in FUNCTION_WORDS or not lemma[0].isalnum() else 1.0) / (1 + 0.1 * seen) for lemma, seen in seen_in.items()
     }
 
 
-def _overlap(a: Counter[str], b: Counter[str], weights: dict[str, float]) -> float:
+def _overlap(a: _Bag, b: _Bag, weights: dict[str, float]) -> float:
     """Dice's coefficient of two weighted bags, 0..1."""
-    common = sum(weights[lemma] * min(count, b[lemma]) for lemma, count in a.items() if lemma in b)
-    total = sum(weights[lemma] * count for bag in (a, b) for lemma, count in bag.items())
-    return 2 * common / total if total > 0 else 0.0
+    theirs = b.counts
+    common = sum([weights[lemma] * min(count, theirs[lemma]) for lemma, count in a.counts.items() if lemma in theirs])
+    return min(1.0, 2 * common / (a.weight + b.weight)) if a.weight + b.weight > 0 else 0.0
 
 
-def _postings(bags: Sequence[Counter[str]]) -> dict[str, list[int]]:
+def _postings(bags: Sequence[_Bag]) -> dict[str, list[int]]:
     """Which sentences have a word, at most ``SENTENCES`` / 6 of them: a word in more than that finds nothing."""
     found: dict[str, list[int]] = {}
     for number, bag in enumerate(bags):
-        for lemma in bag:
+        for lemma in bag.counts:
             places = found.setdefault(lemma, [])
             if len(places) < SENTENCES // 6:
                 places.append(number)
     return found
 
 
-def _candidates(bag: Counter[str], postings: dict[str, list[int]], weights: dict[str, float]) -> list[int]:
+def _candidates(bag: _Bag, postings: dict[str, list[int]], weights: dict[str, float]) -> list[int]:
     """The sentences that share most with ``bag``, at most ``CANDIDATES``."""
     shared: dict[int, float] = {}
-    for lemma in bag:
+    for lemma in bag.counts:
         for number in postings.get(lemma, ()):
             shared[number] = shared.get(number, 0.0) + weights[lemma]
     return sorted(shared, key=lambda number: (-shared[number], number))[:CANDIDATES]

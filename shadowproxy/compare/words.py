@@ -11,6 +11,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import accumulate
+from typing import TypeVar
+
+Remembered = TypeVar("Remembered")
 
 
 class Relation(StrEnum):
@@ -37,14 +40,19 @@ class Relation(StrEnum):
     """At least one is not in the lexicon."""
 
 
+def listed(words: str) -> tuple[str, ...]:
+    """The words of a list written as one line, in its order."""
+    return tuple(words.split())
+
+
 #: WordNet's lexicographer files, in the order of the table.
-FIELDS = (
+FIELDS = listed(
     "adj.all adj.pert adv.all noun.tops noun.act noun.animal noun.artifact noun.attribute noun.body noun.cognition noun.communication "
     "noun.event noun.feeling noun.food noun.group noun.location noun.motive noun.object noun.person noun.phenomenon noun.plant "
     "noun.possession noun.process noun.quantity noun.relation noun.shape noun.state noun.substance noun.time verb.body verb.change "
     "verb.cognition verb.communication verb.competition verb.consumption verb.contact verb.creation verb.emotion verb.motion "
     "verb.perception verb.possession verb.social verb.stative verb.weather adj.ppl"
-).split()
+)
 
 #: Endings and what stands in their place, longest first; the result counts only where the lexicon has it.
 _ENDINGS = (
@@ -54,6 +62,14 @@ _ENDINGS = (
 
 #: What turns a word into its opposite.
 _NEGATING_PREFIXES = ("un", "in", "im", "ir", "il", "dis", "non", "non-", "mis", "de", "anti", "anti-")
+
+#: Lookups remembered, about 100 bytes a lemma and 2 kB a meaning, and the longest word that is: what is longer is none.
+LEMMAS = 20_000
+MEANINGS = 4_000
+LONGEST = 40
+
+#: The columns of the table's senses.
+_ABOVE, _SIMILAR, _OPPOSITE, _DERIVED = range(4)
 
 #: Senses of each word that are looked at (the table holds up to eight a part of speech), and those that its opposites are taken from.
 _SENSES = 16
@@ -83,9 +99,12 @@ class Meaning:
 
 
 class Lexicon:
-    """Words, their senses, and how the senses hang together. Lookups cost a few microseconds and never fail."""
+    """Words, their senses, and how the senses hang together. Lookups never fail.
 
-    __slots__ = ("_fields", "_forms", "_senses", "_valences", "_words")
+    It remembers the last few thousand lookups, which changes no answer: a text is made of few words, most of them in the next text too.
+    """
+
+    __slots__ = ("_fields", "_forms", "_lemmas", "_meanings", "_senses", "_valences", "_words")
 
     def __init__(
         self,
@@ -100,12 +119,18 @@ class Lexicon:
         self._words = words
         self._forms = forms
         self._valences = valences
+        self._lemmas: dict[str, str] = {}
+        self._meanings: dict[str, Meaning] = {}
 
     def __contains__(self, word: str) -> bool:
         return word in self._words
 
     def lemma(self, word: str) -> str:
         """The base form of ``word`` (lower case): its irregular base, itself where it is known, or what is left without its ending."""
+        found = self._lemmas.get(word)
+        return found if found is not None else _remembered(self._lemmas, word, self._lemma(word), LEMMAS)
+
+    def _lemma(self, word: str) -> str:
         base = self._forms.get(word)
         if base is not None:
             return base
@@ -113,35 +138,53 @@ class Lexicon:
 
     def meaning(self, word: str) -> Meaning:
         """Everything about ``word`` (lower case, any form). Its field is that of its most frequent sense."""
+        found = self._meanings.get(word)
+        return found if found is not None else _remembered(self._meanings, word, self._meaning(word), MEANINGS)
+
+    def _meaning(self, word: str) -> Meaning:
         lemma = self.lemma(word)
         valence = float(self._valences.get(word) or self._valences.get(lemma) or 0)
         numbers = self._sense_numbers(word, lemma)
         if not numbers:
             return Meaning(word, lemma, valence=valence)
-        senses = frozenset(numbers)
-        similar, above = self._next(senses, 1), self._next(senses, 0)
-        frequent = numbers[:_FREQUENT_SENSES]
-        # The opposite of an adjective is that of its cluster too (tiny, huge); that of a verb is that of what it is a way of (add, reduce).
-        near = self._next(frequent, 1) | self._next(frequent, 3)  # positively, positive
-        opposite = self._next(frequent, 2) | self._next(near, 2)
+        rows = [self._row(number) for number in numbers]
+        above, similar, _, derived = (_united(rows, column) for column in range(4))
+        # The opposite of an adjective is that of its cluster too (tiny, huge), that of an adverb is its adjective's (positively, positive).
+        frequent = rows[:_FREQUENT_SENSES]
+        near = [self._row(number) for number in _united(frequent, _SIMILAR) | _united(frequent, _DERIVED)]
         fields = [FIELDS[bisect_right(self._fields, number)] for number in numbers]
-        parts = tuple(dict.fromkeys(name.partition(".")[0] for name in fields))
-        derived, higher = self._next(senses, 3), self._next(above, 0)
-        return Meaning(word, lemma, fields[0], parts, senses, similar, opposite, derived, above, higher, valence)
+        return Meaning(
+            word,
+            lemma,
+            fields[0],
+            parts=tuple(dict.fromkeys(name.partition(".")[0] for name in fields)),
+            senses=frozenset(numbers),
+            similar=similar,
+            opposite=_united(frequent, _OPPOSITE) | _united(near, _OPPOSITE),
+            derived=derived,
+            above=above,
+            higher=_united([self._row(number) for number in above], _ABOVE),
+            valence=valence,
+        )
 
-    def _next(self, senses: Iterable[int], column: int) -> frozenset[int]:
-        return frozenset(number for sense in senses for number in self._column(sense, column))
+    def part(self, word: str) -> str:
+        """The part of speech that ``word`` (lower case) is most often, as the fields name it; empty for an unknown word."""
+        numbers = self._sense_numbers(word, self.lemma(word))
+        return FIELDS[bisect_right(self._fields, numbers[0])].partition(".")[0] if numbers else ""
 
-    def _column(self, sense: int, column: int) -> list[int]:
+    def _row(self, sense: int) -> tuple[list[int], ...]:
+        """The four columns of a sense, see ``scripts/lexicon.py``."""
         columns = self._senses[sense].split(";")
-        return [int(number) for number in columns[column].split(",")] if column < len(columns) and columns[column] not in ("", "-") else []
+        return tuple(
+            [int(number) for number in columns[i].split(",") if number not in ("", "-")] if i < len(columns) else [] for i in range(4)
+        )
 
     def _sense_numbers(self, word: str, lemma: str) -> list[int]:
         found: dict[int, None] = {}
         for form in dict.fromkeys((lemma, word)):
-            listed = self._words.get(form)
-            if listed is not None:
-                found.update(dict.fromkeys(map(int, listed.split(",")[:_SENSES])))
+            senses = self._words.get(form)
+            if senses is not None:
+                found.update(dict.fromkeys(map(int, senses.split(",")[:_SENSES])))
         return list(found)
 
     def _bases(self, word: str) -> Iterator[str]:
@@ -153,6 +196,18 @@ class Lexicon:
                     yield base
                 if not instead and len(base) > 3 and base[-1] == base[-2] and base[:-1] in self._words:
                     yield base[:-1]  # stopped, stop
+
+
+def _remembered(memory: dict[str, Remembered], word: str, found: Remembered, limit: int) -> Remembered:
+    if len(memory) >= limit:
+        memory.clear()
+    if len(word) <= LONGEST:
+        memory[word] = found
+    return found
+
+
+def _united(rows: Iterable[tuple[list[int], ...]], column: int) -> frozenset[int]:
+    return frozenset(number for row in rows for number in row[column])
 
 
 def relation(a: Meaning, b: Meaning) -> Relation:
@@ -204,11 +259,11 @@ NO_LEXICON = Lexicon((), (), {}, {}, {})
 
 
 def is_negated_form(a: str, b: str) -> bool:
-    """True where one word is the other with a negating prefix or the opposite suffix: ``able`` and ``unable``, ``useful`` and ``useless``."""
+    """True where one word is the other with a negating prefix or the opposite suffix: ``able`` and ``unable``, ``useful``, ``useless``."""
     shorter, longer = sorted((a, b), key=len)
     if len(shorter) > 3 and longer.endswith(shorter) and longer[: len(longer) - len(shorter)] in _NEGATING_PREFIXES:
         return True
-    return {a[-3:], b[-4:]} == {"ful", "less"} and a[:-3] == b[:-4] or {b[-3:], a[-4:]} == {"ful", "less"} and b[:-3] == a[:-4]
+    return any(x.endswith("ful") and y.endswith("less") and x[:-3] == y[:-4] for x, y in ((a, b), (b, a)))
 
 
 def _share_stem(a: str, b: str) -> bool:
