@@ -48,5 +48,5 @@ class AdminApi:
 def _evidence(counts: Mapping[str, list[_Series]], rollouts: tuple[str, ...]) -> Iterator[tuple[Metric, Mapping[str, Any], float]]:
     for name, metric in EVIDENCE.items():
         for series in counts.get(name, ()):
-            if series.labels.get("rollout", rollouts[0]) in rollouts:
+            if "rollout" not in metric.labels or series.labels.get("rollout") in rollouts:
                 yield metric, series.labels, series.value
