@@ -61,6 +61,7 @@ def _parser() -> argparse.ArgumentParser:
 
     _add_compare(commands)
     _add_verdict(commands)
+    _add_plan(commands)
 
     demo = commands.add_parser("demo", help="watch one good and one bad candidate being judged, on recorded answers")
     demo.add_argument("--keep", action="store_true", help="leave everything running afterwards and print the addresses")
@@ -93,6 +94,23 @@ def _add_verdict(commands: Commands) -> None:
     verdict.set_defaults(run=_verdict)
 
 
+def _add_plan(commands: Commands) -> None:
+    plan = commands.add_parser("plan", help="how many pairs and how long a promotion or a rollback will take, gate by gate")
+    plan.add_argument("-c", "--config", type=Path, required=True, metavar="FILE", help="configuration, YAML")
+    plan.add_argument("--loss", action="append", default=[], type=_loss, metavar="GATE=AMOUNT", help="how much worse the bad candidate is")
+    plan.add_argument("--rate", type=float, metavar="PAIRS_PER_S", help="traffic, where none is there yet to be seen")
+    plan.add_argument("--json", action="store_true", help="print the plan as JSON")
+    plan.set_defaults(run=_plan)
+
+
+def _loss(written: str) -> tuple[str, float]:
+    gate, _, amount = written.partition("=")
+    try:
+        return gate, float(amount)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{written!r} is not GATE=AMOUNT, as in error=0.02") from None
+
+
 def _add_offline(command: argparse.ArgumentParser) -> None:
     """What the commands on recorded answers share."""
     command.add_argument(
@@ -119,6 +137,12 @@ def _verdict(options: argparse.Namespace) -> int:
     read = settings(options.config, options.embedder)
     inputs = verdict_command.Inputs(options.primary, options.candidate, options.control, options.out)
     return verdict_command.run(inputs, read, bench(read), as_json=options.json)
+
+
+def _plan(options: argparse.Namespace) -> int:
+    from shadowproxy.offline import plan_command
+
+    return plan_command.run(config.load_offline(options.config), dict(options.loss), options.rate, as_json=options.json)
 
 
 def _serve(options: argparse.Namespace) -> int:
