@@ -12,12 +12,13 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from shadowproxy.verdict import checks
-from shadowproxy.verdict.cells import CellKey, Cells
+from shadowproxy.verdict.book import Book, Losses, Stratum
+from shadowproxy.verdict.cells import Cells
 from shadowproxy.verdict.findings import Finding, Levels, Sample, judge
 from shadowproxy.verdict.gates import GateRule, Role, gate_rules
 from shadowproxy.verdict.reasons import Reason
 from shadowproxy.verdict.splits import Split
-from shadowproxy.verdict.strata import MIN_SHARE, slice_strata, stratum_of
+from shadowproxy.verdict.strata import MIN_SHARE
 from shadowproxy.verdict.wording import count
 
 #: Pairs of a stratum without one value of a check, after which the check is taken not to apply there (similarity of embeddings,
@@ -145,7 +146,8 @@ class Case:
 
 def open_case(rules: Rules, evidence: Evidence) -> Case:
     """Judge every gate in force on every stratum."""
-    book = _Book.of(evidence, rules.min_share)
+    losses = Losses(evidence.unresolved, evidence.unresolved_by_route, evidence.unresolved_by_slice)
+    book = Book.of(evidence.cells, losses, evidence.pairs_per_s, rules.min_share)
     in_force = [rule for rule in rules.gates if rule.is_in_force(evidence.has_control)]
     assigned = {rule: _assign(rule, book, rules.min_share) for rule in in_force}
     notes = (*_notes_without_control(rules, evidence), *_notes_on_measuring(assigned, book), *_note_noise_floor(rules, evidence, book))
@@ -169,117 +171,6 @@ def _judged(rules: Rules, assigned: Mapping[GateRule, _Assigned], *, are_control
     return judge(chosen, replace(rules.levels, family=len(chosen)))
 
 
-# --- counts by stratum --------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class _Stratum:
-    """A route, or several judged together; or a slice of all routes. Of ``route`` and ``slice`` one is empty."""
-
-    route: str
-    slice: str = ""
-
-    @property
-    def label(self) -> str:
-        return self.slice or self.route
-
-
-_Checks = Mapping[str, Mapping[str, int]]
-_NO_COUNTS: Mapping[str, int] = {}
-
-
-@dataclass(frozen=True, slots=True)
-class _Book:
-    """The counts of a rollout: ``tally`` by stratum, check and cell, with each stratum's ``sizes`` and ``lost`` pairs.
-
-    ``pairs`` counts pairs once, over all routes. Strata are in the order in which they are said: routes before slices, large before small.
-    """
-
-    pairs: int
-    pairs_per_s: float
-    tally: Mapping[_Stratum, _Checks]
-    sizes: Mapping[_Stratum, int]
-    lost: Mapping[_Stratum, int]
-
-    @classmethod
-    def of(cls, evidence: Evidence, min_share: float) -> _Book:
-        seen = [(key, n) for key, n in evidence.cells.items() if n > 0 and key.is_known]
-        by_route, by_slice = _pairs_by_label(seen)
-        total = sum(by_route.values())
-        routes = {label: _Stratum(route) for label, route in stratum_of(by_route, min_share).items()}
-        slices = {label: _Stratum("", found) for label, found in slice_strata(by_slice, total, min_share).items()}
-        sizes = _summed(routes, by_route) | _summed(slices, by_slice)
-        lost = _lost(evidence.unresolved, evidence.unresolved_by_route, routes)
-        lost |= _lost(evidence.unresolved, evidence.unresolved_by_slice, slices)
-        return cls(total, evidence.pairs_per_s, _tally(seen, routes, slices), sizes, lost)
-
-    @property
-    def strata(self) -> list[_Stratum]:
-        return sorted(self.sizes, key=lambda each: (each.slice != "", -self.sizes[each], each))
-
-    def counts(self, stratum: _Stratum, check: str) -> Mapping[str, int]:
-        return self.tally.get(stratum, {}).get(check, _NO_COUNTS)
-
-    def total(self, check: str) -> dict[str, int]:
-        """Counts per cell over all routes."""
-        found: dict[str, int] = defaultdict(int)
-        for stratum, by_check in self.tally.items():
-            if not stratum.slice:
-                for cell, n in by_check.get(check, _NO_COUNTS).items():
-                    found[cell] += n
-        return found
-
-    def sample(self, rule: GateRule, stratum: _Stratum, role: Role) -> Sample:
-        counts = self.counts(stratum, rule.check)
-        rate = self.pairs_per_s * sum(counts.values()) / self.pairs if self.pairs else 0.0
-        # Lost copies of the candidate say nothing about the control; leaving them out keeps the alarm on our instrument sharp.
-        lost = 0 if role is Role.NEGATIVE_CONTROL else self.lost.get(stratum, 0)
-        return Sample(stratum.route, counts, lost, rate, stratum.slice, role)
-
-
-_Seen = Sequence[tuple[CellKey, int]]
-
-
-def _pairs_by_label(seen: _Seen) -> tuple[dict[str, int], dict[str, int]]:
-    """Pairs of each route and of each slice. Every check sees some of them, and none sees a pair twice: the largest is the best count."""
-    sums: dict[tuple[str, str, str], int] = defaultdict(int)
-    for key, n in seen:
-        sums[key.route, key.slice, key.check] += n
-    routes: dict[str, int] = {}
-    slices: dict[str, int] = {}
-    for (route, label, _), n in sums.items():
-        largest, name = (slices, label) if label else (routes, route)
-        largest[name] = max(largest.get(name, 0), n)
-    return routes, slices
-
-
-def _summed(strata: Mapping[str, _Stratum], pairs: Mapping[str, int]) -> dict[_Stratum, int]:
-    sizes: dict[_Stratum, int] = defaultdict(int)
-    for label, stratum in strata.items():
-        sizes[stratum] += pairs[label]
-    return sizes
-
-
-def _tally(seen: _Seen, routes: Mapping[str, _Stratum], slices: Mapping[str, _Stratum]) -> dict[_Stratum, dict[str, dict[str, int]]]:
-    tally: dict[_Stratum, dict[str, dict[str, int]]] = {stratum: {} for stratum in (*routes.values(), *slices.values())}
-    for key, n in seen:
-        stratum = slices.get(key.slice) if key.slice else routes[key.route]
-        if stratum is not None:
-            counts = tally[stratum].setdefault(key.check, {})
-            counts[key.cell] = counts.get(key.cell, 0) + n
-    return tally
-
-
-def _lost(unresolved: int, by_label: Mapping[str, int], strata: Mapping[str, _Stratum]) -> dict[_Stratum, int]:
-    """Lost pairs per stratum. Those of unknown label count in every stratum: any of them may have lost them all."""
-    known: dict[_Stratum, int] = defaultdict(int)
-    for label, n in by_label.items():
-        if label in strata:
-            known[strata[label]] += max(n, 0)
-    anywhere = max(unresolved - sum(known.values()), 0)
-    return {stratum: known[stratum] + anywhere for stratum in strata.values()}
-
-
 # --- which gate judges which stratum -------------------------------------------------------------------------------------
 
 
@@ -288,36 +179,54 @@ class _Assigned:
     """The samples that one gate is to judge; the strata where it was ``unseen``, and those where it is seen too ``seldom`` to guard."""
 
     samples: tuple[Sample, ...]
-    unseen: tuple[_Stratum, ...]
-    seldom: tuple[_Stratum, ...]
+    unseen: tuple[Stratum, ...]
+    seldom: tuple[Stratum, ...]
 
 
-def _assign(rule: GateRule, book: _Book, min_share: float) -> _Assigned:
-    is_measured = any(book.counts(stratum, rule.check) for stratum in book.sizes)
+def _assign(rule: GateRule, book: Book, min_share: float) -> _Assigned:
+    is_measured = any(book.seen(stratum, rule.check) for stratum in book.sizes)
     role_in = _role_when_seen if rule.when_seen else _role_always
     strata = [each for each in book.strata if not (each.slice and rule.role is Role.NEGATIVE_CONTROL)]
     if not strata and not rule.when_seen:
-        strata = [_Stratum("")]
+        strata = [Stratum("")]
     roles = {stratum: role_in(rule, stratum, book, min_share, is_measured) for stratum in strata}
     return _Assigned(
-        tuple(book.sample(rule, stratum, role) for stratum, role in roles.items() if role is not None),
+        tuple(_sample(rule, stratum, role, book) for stratum, role in roles.items() if role is not None),
         tuple(stratum for stratum, role in roles.items() if role is None),
         tuple(stratum for stratum, role in roles.items() if role is Role.WATCH),
     )
 
 
-def _role_always(rule: GateRule, stratum: _Stratum, book: _Book, _min_share: float, is_measured: bool) -> Role | None:
+def _sample(rule: GateRule, stratum: Stratum, role: Role, book: Book) -> Sample:
+    counts, rate = book.counts(stratum, rule.check), book.rate(stratum, rule.check)
+    return Sample(stratum.route, counts, _lost(rule, stratum, book), rate, stratum.slice, role)
+
+
+def _lost(rule: GateRule, stratum: Stratum, book: Book) -> int:
+    """How many lost pairs this gate takes at their worst: all of the stratum, for what every pair is asked.
+
+    A gate that guards where it is seen takes as many as would have been seen, if what is lost is like what is not: else a few lost pairs
+    would weigh twenty times as much against the JSON that one request in twenty asks for. Lost copies of the candidate say nothing
+    about the control; leaving them out keeps the alarm on our instrument sharp.
+    """
+    lost = book.lost.get(stratum, 0)
+    if rule.role is Role.NEGATIVE_CONTROL or not lost:
+        return 0
+    return math.ceil(lost * book.seen(stratum, rule.check) / book.sizes[stratum]) if rule.when_seen else lost
+
+
+def _role_always(rule: GateRule, stratum: Stratum, book: Book, _min_share: float, is_measured: bool) -> Role | None:
     """A gate that was never measured anywhere is judged on nothing, and silence holds; elsewhere it may find nothing to measure."""
-    is_silent = not book.counts(stratum, rule.check)
+    is_silent = not book.seen(stratum, rule.check)
     return None if is_silent and is_measured and book.sizes.get(stratum, 0) >= UNMEASURED_AFTER else rule.role
 
 
-def _role_when_seen(rule: GateRule, stratum: _Stratum, book: _Book, min_share: float, _is_measured: bool) -> Role | None:
+def _role_when_seen(rule: GateRule, stratum: Stratum, book: Book, min_share: float, _is_measured: bool) -> Role | None:
     """Guards where the check is seen in at least ``min_share`` of the pairs, like a route that stands alone from that share on.
 
     Whether it is seen depends on requests and on both answers, but a candidate can only raise it, by giving more to judge.
     """
-    seen = sum(book.counts(stratum, rule.check).values())
+    seen = book.seen(stratum, rule.check)
     if not seen:
         return None
     return Role.GUARD if seen >= min_share * book.sizes[stratum] else Role.WATCH
@@ -333,12 +242,12 @@ def _notes_without_control(rules: Rules, evidence: Evidence) -> Iterator[Reason]
         yield Reason("no_control", f"without a control arm the noise floor is unknown; fixed thresholds judge instead: {names}")
 
 
-def _notes_on_measuring(assigned: Mapping[GateRule, _Assigned], book: _Book) -> Iterator[Reason]:
+def _notes_on_measuring(assigned: Mapping[GateRule, _Assigned], book: Book) -> Iterator[Reason]:
     """Gates that find nothing to measure, one note for those of the same strata; and those seen too seldom to hold anything back.
 
     That a slice without tools has no tool calls is not worth saying.
     """
-    silent: dict[tuple[_Stratum, ...], list[str]] = defaultdict(list)
+    silent: dict[tuple[Stratum, ...], list[str]] = defaultdict(list)
     for rule, each in assigned.items():
         strata = tuple(stratum for stratum in each.unseen if not (stratum.slice and rule.when_seen))
         if strata and rule.role is Role.GUARD:
@@ -350,20 +259,20 @@ def _notes_on_measuring(assigned: Mapping[GateRule, _Assigned], book: _Book) -> 
             yield _note_seldom(rule, stratum, book)
 
 
-def _note_unmeasured(names: Sequence[str], strata: Sequence[_Stratum], pairs: int) -> Reason:
+def _note_unmeasured(names: Sequence[str], strata: Sequence[Stratum], pairs: int) -> Reason:
     shown = ", ".join(stratum.label for stratum in strata[:5]) + (" …" if len(strata) > 5 else "")
     text = f"{shown}: nothing to measure in {count(pairs)} pairs for {', '.join(names)}; no guard there"
-    only = strata[0] if len(strata) == 1 else _Stratum("")
+    only = strata[0] if len(strata) == 1 else Stratum("")
     return Reason("unmeasured", text, {"pairs": pairs}, only.route, names[0] if len(names) == 1 else "", only.slice)
 
 
-def _note_seldom(rule: GateRule, stratum: _Stratum, book: _Book) -> Reason:
-    seen, pairs = sum(book.counts(stratum, rule.check).values()), book.sizes[stratum]
+def _note_seldom(rule: GateRule, stratum: Stratum, book: Book) -> Reason:
+    seen, pairs = book.seen(stratum, rule.check), book.sizes[stratum]
     text = f"{stratum.label}, {rule.name}: seen in {count(seen)} of {count(pairs)} pairs; can roll back, does not hold back"
     return Reason("seldom", text, {"seen": seen, "pairs": pairs}, stratum.route, rule.name, stratum.slice)
 
 
-def _note_noise_floor(rules: Rules, evidence: Evidence, book: _Book) -> Iterator[Reason]:
+def _note_noise_floor(rules: Rules, evidence: Evidence, book: Book) -> Iterator[Reason]:
     counts = book.total(checks.NOISE_FLOOR)
     n = sum(counts.values())
     margin = next((rule.margin for rule in rules.gates if rule.check == checks.SIMILARITY), None)

@@ -37,6 +37,9 @@ AA_TTFT = "aa_ttft_tail"
 AA_ITL = "aa_itl_tail"
 AA_DURATION = "aa_duration_tail"
 
+#: A check, and the cell of it that a pair is in.
+Found = tuple[str, str]
+
 #: Start of the name of a configured absolute budget's check: ``budget:ttft_800ms``.
 BUDGET = "budget:"
 

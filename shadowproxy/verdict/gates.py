@@ -13,7 +13,6 @@ from types import MappingProxyType
 
 from shadowproxy.verdict import checks, evidence
 from shadowproxy.verdict.limits import Budget
-from shadowproxy.verdict.reductions import budget_check
 
 
 class Role(StrEnum):
@@ -151,7 +150,7 @@ def gate_rules(margins: Mapping[str, float | None] = _NO_MARGINS, budgets: Seque
         raise ValueError(f"two budgets are called {twice[0]!r}")
     chosen = {**DEFAULT_MARGINS, **margins}
     found = [replace(rule, margin=margin) for rule in _TEMPLATES if (margin := _margin(rule, chosen)) is not None]
-    return (*found, *(GateRule(budget_check(budget), budget_check(budget), budget.share, _UNIT) for budget in budgets))
+    return (*found, *(GateRule(budget.check, budget.check, budget.share, _UNIT) for budget in budgets))
 
 
 def _margin(rule: GateRule, chosen: Mapping[str, float | None]) -> float | None:

@@ -10,6 +10,8 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from shadowproxy.verdict.checks import BUDGET
+
 TTFT = "ttft"
 ITL = "itl"
 DURATION = "duration"
@@ -83,6 +85,11 @@ class Budget:
             raise ValueError(f"budget {self.name}: limit {self.limit} is not a number from 0 up")
         if not 0 < self.share < 1:
             raise ValueError(f"budget {self.name}: share {self.share} is not inside 0..1")
+
+    @property
+    def check(self) -> str:
+        """Name of the check that counts for this budget; its gate is called the same."""
+        return BUDGET + self.name
 
 
 @dataclass(frozen=True, slots=True)

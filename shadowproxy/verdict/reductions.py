@@ -1,7 +1,7 @@
 """One pair → the cell it adds to every check: the paired differences that gates are about. PURE.
 
 Comes after ``compare`` (a :class:`~shadowproxy.exchange.Comparison` says how a pair differs) and before ``cells`` (which counts). What is
-reduced, and to which check, is a table at each step; ``checks`` says which cells a check has.
+reduced, and to which check, is a table at each step; ``amounts`` does latency, cost and tokens; ``checks`` says which cells a check has.
 
 Intention to treat: a candidate that gave no answer failed, is as unlike the primary as can be, is slow, and dear. Where the primary
 failed only the error checks count: the answer that was served is the reference, and without it there is nothing to be like and no
@@ -21,14 +21,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
 
-from shadowproxy.exchange import Comparison, Outcome, Severity, Side, Timing
-from shadowproxy.verdict import checks, limits
-from shadowproxy.verdict.limits import Budget, Limits, Ratio, TailThreshold
+from shadowproxy.exchange import Comparison, Outcome, Severity, Side
+from shadowproxy.verdict import checks
+from shadowproxy.verdict.amounts import budgets, ratios, tails
+from shadowproxy.verdict.checks import Found
+from shadowproxy.verdict.limits import Limits
 
-#: A check, and the cell of it that a pair is in.
-Found = tuple[str, str]
-
-_WORST = 1.0
 _SERIOUS = (Severity.MAJOR, Severity.CRITICAL)
 
 
@@ -80,7 +78,9 @@ def reduce(pair: PairOutcome) -> list[Found]:
         return found
     for reduction in _REDUCTIONS:
         found += reduction(pair)
-    return found
+    found += tails(pair.candidate, pair.again, pair.limits)
+    found += ratios(pair.candidate, pair.limits, pair.u)
+    return found + budgets(pair.candidate, pair.limits)
 
 
 def _errors(pair: PairOutcome) -> list[Found]:
@@ -212,124 +212,6 @@ def _distance_cell(similarity: float, u: float) -> str:
     return checks.grid_cell(min(max(1 - similarity, 0.0), 1.0), u)
 
 
-# --- amounts: latency, cost, tokens -------------------------------------------------------------------------------------
-
-
-def _ttft_s(timing: Timing, _side: Side) -> float | None:
-    return timing.ttft_s
-
-
-def _itl_s(timing: Timing, _side: Side) -> float | None:
-    return timing.itl_mean_s
-
-
-def _duration_s(timing: Timing, _side: Side) -> float | None:
-    return timing.duration_s
-
-
-def _cost(_timing: Timing, side: Side) -> float | None:
-    return side.cost
-
-
-def _tokens(_timing: Timing, side: Side) -> float | None:
-    return None if side.completion_tokens is None else float(side.completion_tokens)
-
-
-def _no_error(_timing: Timing, _side: Side) -> float | None:
-    return 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class _Measure:
-    """An amount of an answer. ``silence`` is the cell of a candidate that answered without showing it, where the primary showed its own."""
-
-    of: Callable[[Timing, Side], float | None]
-    silence: str
-
-    def primary(self, other: Comparison) -> float | None:
-        return self.of(other.primary_timing, other.primary_side)
-
-    def cell(self, other: Comparison, limit: float) -> str | None:
-        """Over the limit or not; None where not even the primary showed it, so that nothing can be over it."""
-        if self.primary(other) is None:
-            return None
-        if other.outcome.is_failure:
-            return checks.BAD
-        own = self.of(other.timing, other.side)
-        if own is None:
-            return self.silence
-        return checks.BAD if own > limit else checks.OK
-
-
-_MEASURES: Mapping[str, _Measure] = MappingProxyType(
-    {
-        limits.TTFT: _Measure(_ttft_s, checks.BAD),  # it ended without ever saying anything
-        limits.ITL: _Measure(_itl_s, checks.OK),  # all of it came at once
-        limits.DURATION: _Measure(_duration_s, checks.BAD),
-        limits.COST: _Measure(_cost, checks.UNREPORTED),
-        limits.TOKENS: _Measure(_tokens, checks.UNREPORTED),
-        limits.ERROR: _Measure(_no_error, checks.BAD),
-    }
-)
-
-_TAILS: tuple[tuple[str, str, str], ...] = (
-    (limits.TTFT, checks.TTFT_TAIL, checks.AA_TTFT),
-    (limits.ITL, checks.ITL_TAIL, checks.AA_ITL),
-    (limits.DURATION, checks.DURATION_TAIL, checks.AA_DURATION),
-)
-
-_RATIOS: tuple[tuple[str, str], ...] = ((limits.COST, checks.COST), (limits.TOKENS, checks.TOKENS))
-
-
-def _tails(pair: PairOutcome) -> list[Found]:
-    found: list[Found] = []
-    for measure, check, aa_check in _TAILS:
-        threshold = pair.limits.tails.get(measure)
-        if threshold is not None:
-            found += _tail(check, _MEASURES[measure], pair.candidate, threshold)
-            if pair.again is not None:
-                found += _tail(aa_check, _MEASURES[measure], pair.again, threshold)
-    return found
-
-
-def _tail(check: str, measure: _Measure, other: Comparison, threshold: TailThreshold) -> list[Found]:
-    """1[c > ratio t*] - 1[p > t*]."""
-    cell, reference_s = measure.cell(other, threshold.candidate_s), measure.primary(other)
-    if cell is None or reference_s is None:
-        return []
-    return [(check, checks.trinomial_cell(cell == checks.BAD, reference_s > threshold.primary_s))]
-
-
-def _ratios(pair: PairOutcome) -> list[Found]:
-    found = []
-    for measure, check in _RATIOS:
-        ratio = pair.limits.ratios.get(measure)
-        if ratio is not None and (cell := _ratio_cell(_MEASURES[measure], pair, ratio)):
-            found.append((check, cell))
-    return found
-
-
-def _ratio_cell(measure: _Measure, pair: PairOutcome, ratio: Ratio) -> str:
-    """(c - r p) on the grid; empty where the primary's amount is not known. A missing answer is as dear as can be."""
-    reference = measure.primary(pair.candidate)
-    if reference is None:
-        return ""
-    if pair.candidate.outcome.is_failure:
-        return checks.grid_cell(_WORST, pair.u)
-    own = measure.of(pair.candidate.timing, pair.candidate.side)
-    return measure.silence if own is None else checks.grid_cell(ratio.difference(own, reference), pair.u)
-
-
-def _budgets(pair: PairOutcome) -> list[Found]:
-    found = [(budget, _MEASURES[budget.measure].cell(pair.candidate, budget.limit)) for budget in pair.limits.budgets]
-    return [(budget_check(budget), cell) for budget, cell in found if cell is not None]
-
-
-def budget_check(budget: Budget) -> str:
-    """Name of the check that counts for a budget; the gate is called the same."""
-    return checks.BUDGET + budget.name
-
-
 # --- judge --------------------------------------------------------------------------------------------------------------
 
 _JUDGED: Mapping[Preference, str] = MappingProxyType(
@@ -350,12 +232,4 @@ def _judged(pair: PairOutcome) -> list[Found]:
     return [(checks.JUDGE, _JUDGED[winner])]
 
 
-_REDUCTIONS: tuple[Callable[[PairOutcome], list[Found]], ...] = (
-    _validity,
-    _mismatches,
-    _similarity,
-    _tails,
-    _ratios,
-    _budgets,
-    _judged,
-)
+_REDUCTIONS: tuple[Callable[[PairOutcome], list[Found]], ...] = (_validity, _mismatches, _similarity, _judged)

@@ -459,6 +459,14 @@ def test_a_slice_in_which_a_gate_finds_nothing_is_said_where_it_should_have_foun
     assert [(reason.code, reason.slice, reason.gate) for reason in verdict.reasons[-1:]] == [("unmeasured", "streamed=no", "ttft")]
 
 
+def test_a_few_lost_pairs_weigh_no_more_on_a_gate_that_is_seldom_asked() -> None:
+    counts = cells(error={"both_ok": 20_000}, tools={"both_ok": 2000})
+    limits = Rules(gates=only(error=0.005, tools=0.01))
+    verdict = judged(counts, limits, issued=20_015, unresolved=15)
+    assert {finding.gate: finding.lost for finding in verdict.findings} == {"error": 15, "tools": 2, "aa_error": 0}
+    assert verdict.state is State.PROMOTE
+
+
 def test_only_gates_that_find_nothing_promote_nothing() -> None:
     verdict = judged(cells(error={"both_ok": 4000}), Rules(gates=only(tools=0.02)))
     assert verdict.state is State.HOLD
