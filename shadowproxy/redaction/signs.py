@@ -8,7 +8,6 @@ literal, which the engine skips to without trying each position; the patterns th
 from __future__ import annotations
 
 import re
-from functools import cached_property
 
 #: What separates the long words that keys and tokens are from everything else: all but letters, digits, ``_ . + / = ~ -`` and UTF-8.
 _WORDS_ONLY = bytes(code if code > 127 or chr(code).isalnum() or chr(code) in "_.+/=~-" else 32 for code in range(256))
@@ -49,35 +48,28 @@ _PHONE_BEFORE = re.compile(
 
 
 class Seen:
-    """A text about to be searched. What its signs need is made once, when the first of them asks."""
+    """A text about to be searched, in the forms that its signs are looked for in.
 
-    __slots__ = ("__dict__", "text")
+    ``shape``: see ``_SHAPES``. ``long_words``: the words that are long enough to be a key, in lower case.
+    """
+
+    __slots__ = ("_has_phone_like", "long_words", "lowered", "shape", "text")
 
     def __init__(self, text: str) -> None:
+        data = text.encode("utf-8", "surrogatepass")
+        words = data.translate(_WORDS_ONLY).split()
         self.text = text
+        self.lowered = text.lower()
+        self.shape = data.translate(_SHAPES)
+        self.long_words = b" ".join([word for word in words if len(word) >= _KEY_CHARS]).decode("utf-8", "replace").lower()
+        self._has_phone_like: bool | None = None
 
-    @cached_property
-    def lowered(self) -> str:
-        return self.text.lower()
-
-    @cached_property
-    def shape(self) -> bytes:
-        """See ``_SHAPES``."""
-        return self._bytes.translate(_SHAPES)
-
-    @cached_property
-    def long_words(self) -> str:
-        """The words that are long enough to be a key, in lower case."""
-        words = self._bytes.translate(_WORDS_ONLY).split()
-        return b" ".join([word for word in words if len(word) >= _KEY_CHARS]).decode("utf-8", "replace").lower()
-
-    @cached_property
+    @property
     def has_phone_like(self) -> bool:
-        return any(_may_be_phone(self.text, number) for number in _PHONE.finditer(self.text))
-
-    @cached_property
-    def _bytes(self) -> bytes:
-        return self.text.encode("utf-8", "surrogatepass")
+        """Asked by more than one detector."""
+        if self._has_phone_like is None:
+            self._has_phone_like = any(_may_be_phone(self.text, number) for number in _PHONE.finditer(self.text))
+        return self._has_phone_like
 
 
 def private_key(seen: Seen) -> bool:
