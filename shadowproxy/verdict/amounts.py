@@ -5,6 +5,7 @@ A part of ``reductions``, which says for which pairs. What can be measured is a 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -15,6 +16,9 @@ from shadowproxy.verdict.checks import Found
 from shadowproxy.verdict.limits import Limits, Ratio, TailThreshold
 
 _WORST = 1.0
+
+#: Tokens of one answer that a report may claim. Far above any model's; below what a float holds exactly.
+_MOST_TOKENS = 10**12
 
 
 def _ttft_s(timing: Timing, _side: Side) -> float | None:
@@ -30,11 +34,12 @@ def _duration_s(timing: Timing, _side: Side) -> float | None:
 
 
 def _cost(_timing: Timing, side: Side) -> float | None:
-    return side.cost
+    return side.cost if side.cost is not None and math.isfinite(side.cost) else None
 
 
 def _tokens(_timing: Timing, side: Side) -> float | None:
-    return None if side.completion_tokens is None else float(side.completion_tokens)
+    """As reported, which may be anything: what is no possible number is cut to one."""
+    return None if side.completion_tokens is None else float(min(max(side.completion_tokens, 0), _MOST_TOKENS))
 
 
 def _no_error(_timing: Timing, _side: Side) -> float | None:

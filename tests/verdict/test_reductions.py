@@ -320,6 +320,14 @@ def test_an_answer_without_usage_is_neither_cheap_nor_dear() -> None:
     assert (found["cost"], found["tokens"]) == ("unreported", "unreported")
 
 
+@pytest.mark.parametrize(("tokens", "cost"), [(10**400, float("inf")), (-(10**400), float("nan"))])
+def test_what_an_arm_reports_of_itself_may_be_anything(tokens: int, cost: float) -> None:
+    found = seen(candidate=priced((100, 0.5), (tokens, cost)), limits=replace(RATIOS, budgets=(Budget("mine", "tokens", 0.8, 0.01),)))
+    assert found["cost"] == "unreported"
+    assert value_of("tokens", found["tokens"]) == pytest.approx(0.85 if tokens > 0 else -0.1, abs=0.051)
+    assert found["budget:mine"] == ("bad" if tokens > 0 else "ok")
+
+
 def test_nothing_is_dearer_than_an_unknown_amount() -> None:
     found = seen(candidate=priced(None, (100, 0.5)), limits=RATIOS)
     assert not {"cost", "tokens"} & set(found)
