@@ -21,8 +21,9 @@ NEGATIONS = frozenset(listed("no not never none nothing nobody nowhere neither n
 #: Words that deny what they stand with, without being a negation: where one side adds one of these, it says the contrary.
 DENIALS = frozenset(
     listed(
-        """fail refuse decline deny lack prevent avoid stop cease ban forbid prohibit reject exclude incapable unable impossible unlikely
-        devoid absent false almost"""
+        """fail refuse decline deny lack prevent avoid stop cease ban forbid prohibit reject exclude neglect omit ignore withhold discourage
+        dissuade hinder deter refrain resist oppose doubt disallow abandon incapable unable impossible unlikely devoid absent missing
+        despite except excluding instead false almost"""
     )
 )
 
@@ -31,7 +32,7 @@ _CLASSES = {
     "all": "all every each always entire everyone everybody everything both whole completely fully",
     "some": "some several sometimes someone somebody partly partially",
     "few": "few little rarely seldom hardly infrequently occasionally",
-    "most": "most mostly usually often typically generally many much",
+    "most": "most mostly usually often frequently routinely commonly typically generally many much",
     "none": "no none never nobody nothing neither",
     "yes": "yes",
     "less": "less fewer below under maximum",
