@@ -23,7 +23,8 @@ ALARM = 1000.0
 class Split:
     """``seen`` of ``total`` fell on one side, and ``share`` of them should have. ``name`` says which share: ``mirrored``, ``control`` …
 
-    ``share`` is inside (0, 1): all or nothing is not a matter of chance, and needs no test.
+    ``share`` is inside (0, 1): all or nothing is not a matter of chance, and needs no test. What is counted must have been chosen one by
+    one: where sessions are in or out as wholes, how many of their requests that makes is no matter of this share, and most would alarm.
     """
 
     name: str

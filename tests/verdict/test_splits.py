@@ -42,3 +42,13 @@ def test_a_fair_split_seldom_alarms_with_a_look_after_every_request() -> None:
 def test_what_is_no_share_is_refused(seen: int, total: int, share: float) -> None:
     with pytest.raises(ValueError, match="split control"):
         Split("control", seen, total, share)
+
+
+def test_sessions_that_are_in_or_out_as_wholes_are_not_for_this_test() -> None:
+    """Why a share is only checked where requests are chosen one by one."""
+    chance = np.random.default_rng(4)
+    alarms = 0
+    for _ in range(20):
+        sizes, is_in = chance.geometric(1 / 6, 2000), chance.random(2000) < 0.1
+        alarms += log_e(Split("mirrored", int(sizes[is_in].sum()), int(sizes.sum()), 0.1)) >= math.log(20)
+    assert alarms > 20 * 0.1
