@@ -29,7 +29,7 @@ import yaml
 
 from shadowproxy import config
 from shadowproxy.admin.app import ENDPOINTS
-from shadowproxy.verdict import cells, evidence
+from shadowproxy.verdict import checks, evidence
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -65,6 +65,8 @@ RUN_BY = {
     "make bench": "test_make_targets_call_what_they_are_said_to",
     "python -m pip install .": "test_installing_gives_the_command",
     "shadowproxy check ": "test_check_commands",
+    "shadowproxy compare ": "test_compared_pair_is_what_the_command_says",
+    "shadowproxy verdict ": "test_verdict_of_files_ends_with_its_code",
     "shadowproxy serve ": "stage",
     "python -m shadowproxy.testing.recorded ": "stage",
     "curl ": "test_curl_commands",
@@ -81,7 +83,7 @@ def test_every_shell_command_is_known() -> None:
 
 
 def test_every_block_has_a_language_that_is_tested_or_is_a_picture() -> None:
-    assert {language for language, _ in FENCES} == {"", "sh", "yaml", "python"}
+    assert {language for language, _ in FENCES} == {"", "sh", "yaml", "python", "json"}
     assert README.count("```") == 2 * len(FENCES)
 
 
@@ -157,8 +159,8 @@ def test_numbers_of_pairs_in_the_readme_are_what_the_evidence_takes() -> None:
         (gate, situation): int(pairs.replace(",", ""))
         for gate, situation, pairs in re.findall(r"^\| `(\w+)` \| (.+?) \| ([\d,]+) \|$", table, re.MULTILINE)
     }
-    trinomial = [cells.TRINOMIAL[cell] for cell in (cells.BOTH_OK, cells.CANDIDATE_ONLY, cells.REFERENCE_ONLY)]
-    grid = np.array(sorted(set(cells.GRID.values())))
+    trinomial = [checks.TRINOMIAL[cell] for cell in (checks.BOTH_OK, checks.CANDIDATE_ONLY, checks.REFERENCE_ONLY)]
+    grid = np.array(sorted(set(checks.GRID.values())))
     assert shown == {
         ("error", "neither side ever fails"): pairs_to_pass(trinomial, [1, 0, 0], 0.005),
         ("error", "each side alone fails in 0.2 % of requests"): pairs_to_pass(trinomial, [0.996, 0.002, 0.002], 0.005),
@@ -191,6 +193,38 @@ def test_explained_numbers_are_those_of_the_table_shown() -> None:
     pairs = [int(n) for n in re.findall(r"(?:error|ttft) +(\d+) ", hot)]
     assert f"hence {pairs[1]} pairs instead of {pairs[0]}" in explained
     assert pairs[0] - pairs[1] == config.load(ROOT / "config" / "demo.yaml").gates.ttft.calibration_pairs
+
+
+def rounded(value: Any) -> Any:
+    """As the README shows it: two decimals, and of scores those that say something."""
+    if isinstance(value, float):
+        return round(value, 2)
+    if isinstance(value, dict):
+        return {key: rounded(each) for key, each in value.items()}
+    return [rounded(each) for each in value] if isinstance(value, list) else value
+
+
+def test_compared_pair_is_what_the_command_says(tmp_path: Path) -> None:
+    (line,) = lines_with("shadowproxy compare ")
+    pair, shown = (json.loads(text) for text in blocks("json"))
+    (tmp_path / "pairs.jsonl").write_text(json.dumps(pair) + "\n", encoding="utf-8")
+    command = (
+        as_here(line).replace("pairs.jsonl", str(tmp_path / "pairs.jsonl")).replace("compared.jsonl", str(tmp_path / "compared.jsonl"))
+    )
+    done = run_shell(command)
+    assert done.returncode == 0, done.stderr
+    found = rounded(json.loads((tmp_path / "compared.jsonl").read_text(encoding="utf-8")))
+    assert shown["scores"].items() <= found["scores"].items()
+    assert {**found, "scores": shown["scores"]} == shown
+
+
+def test_verdict_of_files_ends_with_its_code(tmp_path: Path) -> None:
+    (line,) = lines_with("shadowproxy verdict ")
+    for arm, answer in (("now", "Take 5 mg."), ("new", "Take 50 mg."), ("now-again", "Take 5 mg.")):
+        (tmp_path / f"{arm}.jsonl").write_text(json.dumps({"id": 1, "prompt": "Dose?", "answer": answer}) + "\n", encoding="utf-8")
+    done = run_shell(re.sub(r"(\S+\.jsonl)", rf"{tmp_path}/\1", as_here(line)))
+    assert done.returncode == 3, done.stderr
+    assert "HOLD" in done.stdout
 
 
 @pytest.mark.parametrize("line", lines_with("shadowproxy check "))
