@@ -291,6 +291,8 @@ def _amounts(primary: Sentence, other: Sentence, counts: Counter[str]) -> Iterat
     mine, theirs = quantities(primary.text), quantities(other.text)
     amounts, other_amounts = _unequal(mine.amounts, theirs.amounts)
     moments, other_moments = _unequal_moments(mine.moments, theirs.moments)
+    _drop_years_read_as_amounts(moments, other_amounts)
+    _drop_years_read_as_amounts(other_moments, amounts)
     for a in list(amounts):
         b = next((b for b in other_amounts if a.is_comparable(b) and not (a.is_weak and b.is_weak)), None)
         if b is not None:
@@ -327,6 +329,15 @@ def _unequal_moments(mine: Sequence[Moment], theirs: Sequence[Moment]) -> tuple[
             left.remove(a)
             right.remove(b)
     return left, right
+
+
+def _drop_years_read_as_amounts(moments: list[Moment], amounts: list[Quantity]) -> None:
+    """``2000`` alone looks like a year, ``2,000`` like an amount: of one value, they are the same."""
+    for moment in [moment for moment in moments if moment.year is not None and moment.month is None]:
+        amount = next((amount for amount in amounts if moment.year in amount.readings), None)
+        if amount is not None:
+            moments.remove(moment)
+            amounts.remove(amount)
 
 
 def _names(found: Difference, counts: Counter[str]) -> Iterator[Conflict]:

@@ -24,7 +24,10 @@ from shadowproxy.exchange import Divergence, Severity
 #: changed: a conflict is major.
 NEARLY_SAME = 0.8
 REPLACED = 4
-ALIKE = 0.75
+#: What the sentences must have in common besides, where an amount or a name is in conflict. Items of a list are built alike, and differ in
+#: nothing but their names.
+ALIKE = 0.65
+ALIKE_NAMES = 0.75
 
 #: Below this sameness two sentences share a subject and little more: a conflict between them is only shown, and from here down to
 #: ``SAME_SUBJECT`` it counts less and less for the score.
@@ -123,8 +126,8 @@ _ORDER = (Severity.CRITICAL, Severity.MAJOR, Severity.MINOR, Severity.INFO)
 
 
 def _severity(conflict: Conflict, pair: AlignedPair, evidence: Evidence) -> Severity:
-    """Names and numbers need more in common: items of two lists are built alike, and only their names differ."""
-    is_alike = evidence.sameness >= NEARLY_SAME and (conflict.kind in _TURNS or pair.overlap >= ALIKE or pair.is_whole)
+    in_common = 0.0 if conflict.kind in _TURNS or pair.is_whole else ALIKE_NAMES if conflict.kind == "name" else ALIKE
+    is_alike = evidence.sameness >= NEARLY_SAME and pair.overlap >= in_common
     if is_alike and evidence.replaced <= REPLACED and len(evidence.conflicts) <= CONFLICTS:
         return Severity.MAJOR
     return Severity.MINOR if evidence.sameness >= SAME_STATEMENT else Severity.INFO

@@ -93,7 +93,11 @@ _MONTH_ALONE = re.compile(
     r"|(?<=\b[Ii]n )(May|March)\b|(?<=\bof )(May|March)\b|(?<=\b[Ss]ince )(May|March)\b|(?<=\buntil )(May|March)\b"
 )
 _WEEKDAY = re.compile(rf"\b({'|'.join(_WEEKDAYS)})s?\b", re.IGNORECASE)
-_YEAR = re.compile(r"(?<![\d.,$€£¥])(1[0-9]\d\d|20\d\d)(?![\d%]|[.,]\d|-year)s?\b")
+#: Not before a unit; before 1800 only after a word that stands before years: "1500 m" and "1500 people" are amounts.
+_YEAR = re.compile(
+    r"(?<![\d.,$€£¥])(?:(?<=\b[Ii]n )1[0-7]\d\d|(?<=\b[Ss]ince )1[0-7]\d\d|(?<=\bof )1[0-7]\d\d|1[89]\d\d|20\d\d)s?\b(?![%-]|[.,]\d)"
+    rf"(?! ?(?:{'|'.join(sorted(_UNITS))}|million|billion|thousand|percent)s?\b)"
+)
 _CLOCK = re.compile(r"\b(\d{1,2})[:.](\d{2})(?::\d{2})? ?(a\.?m|p\.?m)?\b\.?", re.IGNORECASE)
 _HOUR = re.compile(
     r"\b(\d{1,2}|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve) ?(a\.m\.|p\.m\.|am\b|pm\b|o['’]clock)", re.IGNORECASE
@@ -231,7 +235,7 @@ def _weekday(found: re.Match[str]) -> Moment | None:
 
 
 def _year(found: re.Match[str]) -> Moment | None:
-    return Moment(found.group(), year=int(found[1]))
+    return Moment(found.group(), year=int(found.group()[:4]))
 
 
 def _clock(found: re.Match[str]) -> Moment | None:

@@ -131,7 +131,7 @@ def _pieces(line: str) -> Iterable[str]:
 
 def _words(piece: str, lexicon: Lexicon) -> tuple[Word, ...]:
     parts = list(islice((part for found in _TOKEN.finditer(piece) for part in _parts(found.group())), WORDS))
-    has_names = not _is_title(parts)
+    has_names = not _is_title(piece, parts)
     return tuple(
         Word(part, _lemma(part.lower(), lexicon), has_names and _is_name(part, is_first=i == 0, lexicon=lexicon))
         for i, part in enumerate(parts)
@@ -152,8 +152,10 @@ def _is_name(part: str, *, is_first: bool, lexicon: Lexicon) -> bool:
     )
 
 
-def _is_title(parts: Sequence[str]) -> bool:
-    """True for a heading: where nearly every word has a capital, capitals say nothing."""
+def _is_title(piece: str, parts: Sequence[str]) -> bool:
+    """True for a heading: where nearly every word has a capital, and nothing is enumerated or ends, capitals say nothing."""
+    if "," in piece or piece.endswith((".", "!", "?")):
+        return False
     words = [part for part in parts if part[0].isalpha() and part.lower() not in FUNCTION_WORDS]
     return len(words) >= 4 and sum(word[0].isupper() for word in words) > 0.75 * len(words)
 
