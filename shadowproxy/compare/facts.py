@@ -13,7 +13,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 
-from shadowproxy.compare.evidence import Conflict, Evidence, Weigher
+from shadowproxy.compare.conflicts import Conflict
+from shadowproxy.compare.evidence import Evidence, Weigher
 from shadowproxy.compare.facts_weights import WEIGHTS
 from shadowproxy.compare.kinds import Found, divergence
 from shadowproxy.compare.sentences import AlignedPair, Alignment, Sentence, align, sentences

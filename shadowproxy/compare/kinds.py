@@ -21,7 +21,7 @@ KINDS: dict[str, str] = {
     "facts.name": "Two sentences that are otherwise alike speak of different names.",
     "facts.negation": "Of two sentences that are otherwise alike, one denies what the other says.",
     "facts.antonym": "Two sentences that are otherwise alike say opposite words, and no negation makes up for it.",
-    "facts.quantifier": "Two sentences that are otherwise alike hold for different quantities, bounds or certainties: all and some, must and may.",
+    "facts.quantifier": "Two sentences that are otherwise alike hold for different quantities or certainties: all and some, must and may.",
     "facts.lost": "The primary's answer has at least three names and figures, and none of them is anywhere in the other answer.",
     "facts.less": "Sentences of the primary's have no counterpart in the other answer, which speaks of the same things elsewhere.",
     "facts.more": "The other answer has sentences without a counterpart in the primary's, which speaks of the same things elsewhere.",

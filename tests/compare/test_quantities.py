@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shadowproxy.compare.quantities import Moment, Quantity, quantities
+from shadowproxy.compare.moments import Moment
+from shadowproxy.compare.quantities import Quantity, quantities
 
 
 def amount(text: str) -> Quantity:
