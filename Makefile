@@ -28,6 +28,7 @@ lint: $(DEV_STAMP)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 	$(BIN)/python scripts/reference.py
+	$(BIN)/python scripts/verdict_docs.py
 	$(BIN)/python scripts/faults.py
 	$(BIN)/mypy
 	$(BIN)/lint-imports

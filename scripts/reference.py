@@ -28,7 +28,7 @@ from shadowproxy.admin.app import ENDPOINTS
 from shadowproxy.compare.kinds import KINDS
 from shadowproxy.counts import METRICS, NOT_MIRRORED_REASONS
 from shadowproxy.exchange import Outcome
-from shadowproxy.verdict.reasons import REASONS
+from shadowproxy.verdict.reasons import REASONS, REMEDIES
 
 ROOT = Path(__file__).resolve().parents[1]
 REFERENCE = ROOT / "docs" / "reference.md"
@@ -259,7 +259,7 @@ def reference() -> str:
         "<!-- Written by scripts/reference.py from the source. Change the source, then run it. -->",
         "## Command line",
         table(("command", "does"), [(f"`{command}`", markdown(text)) for command, text in commands()]),
-        "Exit codes: 0 done, 1 something went wrong, 2 bad configuration or usage, 130 interrupted.",
+        "Exit codes: 0 done, 1 something went wrong, 2 bad configuration or usage, 130 interrupted. `verdict`: 0 promote, 3 hold, 4 rollback.",
         "## Configuration",
         "YAML. Unknown keys are refused with the nearest known name, and every problem is reported at once. Of the sections only `primary` "
         "must be there; one that is there needs its required keys. `[]` stands for each item of a list. Times are in seconds.",
@@ -273,7 +273,7 @@ def reference() -> str:
         _plain(ENDPOINTS, "path", "answers"),
         "## Verdict reasons",
         "Each reason of a verdict has a code, a text and its numbers.",
-        _plain(REASONS, "code", "meaning"),
+        table(("code", "meaning", "what to do"), [(f"`{code}`", markdown(text), markdown(REMEDIES[code])) for code, text in REASONS.items()]),
         "## Not mirrored",
         "Label `reason` of `shadowproxy_not_mirrored_total`. The client's request is served all the same.",
         _plain(NOT_MIRRORED_REASONS, "reason", "the exchange was not mirrored because"),

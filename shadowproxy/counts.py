@@ -135,15 +135,21 @@ TAIL_REFERENCE = Metric(
     "gauge",
 )
 VERDICT = Metric("shadowproxy_verdict", ("rollout", "state"), "1 for the state in force: promote, hold or rollback.", "gauge")
+VERDICT_NUMBER = Metric(
+    "shadowproxy_verdict_number",
+    ("rollout", "candidate"),
+    "1 promote, 0 hold, -1 rollback: one number for those who ask instead of being told. Never NaN.",
+    "gauge",
+)
 GATE_E_LOG10 = Metric(
     "shadowproxy_gate_e_log10",
-    ("rollout", "route", "gate", "direction"),
+    ("rollout", "route", "slice", "gate", "direction"),
     "Evidence per gate: log10 of the current e-value, promote or rollback.",
     "gauge",
 )
 GATE_BOUND = Metric(
     "shadowproxy_gate_bound",
-    ("rollout", "route", "gate", "side"),
+    ("rollout", "route", "slice", "gate", "side"),
     "Mean paired difference and its confidence bounds that hold at any time: mean, lower, upper, margin.",
     "gauge",
 )

@@ -32,7 +32,8 @@ primary: {url: http://127.0.0.1}
 control: {percent: 100}
 candidates: [{name: NAME, url: http://127.0.0.1}]
 admin: {listen: 127.0.0.1:0}
-gates: {error: {margin: 0.9}, similarity: {margin: 0.9}, ttft: {enabled: false}}
+units: {drop_repeats: false}
+gates: {error: {margin: 0.9}, similarity: {margin: 0.9}, facts: {margin: 0.9}, refusal: {margin: 0.9}, ttft: {enabled: false}}
 verdict: {min_pairs: 20, soak_s: 0, interval_s: 0.2}
 """
 #: Production's rules: half an hour of soaking, so no promotion soon.

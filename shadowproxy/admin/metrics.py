@@ -1,6 +1,6 @@
 """/metrics: the summed counts and the verdicts as Prometheus families.
 
-The table in ``counts`` is the list of what is exported; the three verdict metrics are read from the verdict documents, everything else
+The table in ``counts`` is the list of what is exported; the four verdict metrics are read from the verdict documents, everything else
 from the totals. A metric whose last label is ``le`` holds cumulative bucket counts and is exported as a histogram. ``_count`` and ``_sum``
 come together or not at all (OpenMetrics 1.0, Histogram): they are there where the table has a counter called ``<name>_sum``. Elsewhere the
 bucket ``+Inf`` is the count; a made-up sum would give made-up averages.
@@ -18,8 +18,9 @@ from prometheus_client.core import Metric as Family
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, choose_encoder, generate_latest
 from prometheus_client.registry import Collector
 
+from shadowproxy.admin.asked import number_of
 from shadowproxy.admin.state import Document, JudgeState
-from shadowproxy.counts import GATE_BOUND, GATE_E_LOG10, METRICS, VERDICT, Metric, Totals
+from shadowproxy.counts import GATE_BOUND, GATE_E_LOG10, METRICS, VERDICT, VERDICT_NUMBER, Metric, Totals
 from shadowproxy.verdict.decision import State
 
 #: (label values, value)
@@ -128,17 +129,21 @@ def _states(documents: Sequence[Document]) -> Iterator[Sample]:
             yield (document["rollout"], state.value), float(document["state"] == state.value)
 
 
+def _numbers(documents: Sequence[Document]) -> Iterator[Sample]:
+    return (((document["rollout"], document["candidate"]), float(number_of(document))) for document in documents)
+
+
 def _e_values(documents: Sequence[Document]) -> Iterator[Sample]:
     for rollout, finding in _findings(documents):
         for direction in ("promote", "rollback"):
-            yield (rollout, finding["route"], finding["gate"], direction), finding[f"log10_e_{direction}"]
+            yield (rollout, finding["route"], finding["slice"], finding["gate"], direction), finding[f"log10_e_{direction}"]
 
 
 def _bounds(documents: Sequence[Document]) -> Iterator[Sample]:
     for rollout, finding in _findings(documents):
         for side in ("mean", "lower", "upper", "margin"):
             if finding[side] is not None:  # no mean without data
-                yield (rollout, finding["route"], finding["gate"], side), finding[side]
+                yield (rollout, finding["route"], finding["slice"], finding["gate"], side), finding[side]
 
 
 def _findings(documents: Sequence[Document]) -> Iterator[tuple[str, Document]]:
@@ -149,6 +154,7 @@ def _findings(documents: Sequence[Document]) -> Iterator[tuple[str, Document]]:
 
 _FROM_VERDICTS: dict[str, Callable[[Sequence[Document]], Iterator[Sample]]] = {
     VERDICT.name: _states,
+    VERDICT_NUMBER.name: _numbers,
     GATE_E_LOG10.name: _e_values,
     GATE_BOUND.name: _bounds,
 }

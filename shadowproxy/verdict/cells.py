@@ -12,7 +12,6 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from shadowproxy.exchange import Comparison, Outcome
-from shadowproxy.verdict.checks import ERROR as ERROR
 from shadowproxy.verdict.checks import has_cell
 from shadowproxy.verdict.limits import Limits
 from shadowproxy.verdict.reductions import PairOutcome, Preference, reduce

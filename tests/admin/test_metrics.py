@@ -21,13 +21,14 @@ from shadowproxy.counts import (
     OPEN_CONNECTIONS,
     TTFT_SECONDS,
     VERDICT,
+    VERDICT_NUMBER,
     Counts,
     Metric,
 )
 from tests.admin.clients import client_of
 from tests.admin.fake_state import FakeState, verdict
 
-FROM_VERDICTS = {VERDICT, GATE_E_LOG10, GATE_BOUND}
+FROM_VERDICTS = {VERDICT, VERDICT_NUMBER, GATE_E_LOG10, GATE_BOUND}
 NASTY = 'a"b\\c\nd{e="f"} é'
 OPENMETRICS = "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.3"
 
@@ -162,12 +163,16 @@ def test_verdict_gauges_follow_the_documents() -> None:
         ("shadowproxy_verdict", "large-0123456789ab", "hold"): 0,
         ("shadowproxy_verdict", "large-0123456789ab", "rollback"): 1,
     }
+    assert values(found["shadowproxy_verdict_number"]) == {
+        ("shadowproxy_verdict_number", "small-0123456789ab", "small"): 0,
+        ("shadowproxy_verdict_number", "large-0123456789ab", "large"): -1,
+    }
     finding = next(each for each in bad["gates"] if each["gate"] == "error")  # type: ignore[attr-defined]
     bounds, e_values = values(found["shadowproxy_gate_bound"]), values(found["shadowproxy_gate_e_log10"])
     for side in ("mean", "lower", "upper", "margin"):
-        assert bounds["shadowproxy_gate_bound", "large-0123456789ab", "chat", "error", side] == finding[side]
+        assert bounds["shadowproxy_gate_bound", "large-0123456789ab", "chat", "", "error", side] == finding[side]
     for direction in ("promote", "rollback"):
-        assert e_values["shadowproxy_gate_e_log10", "large-0123456789ab", "chat", "error", direction] == finding[f"log10_e_{direction}"]
+        assert e_values["shadowproxy_gate_e_log10", "large-0123456789ab", "chat", "", "error", direction] == finding[f"log10_e_{direction}"]
 
 
 def test_gate_without_data_has_no_mean() -> None:

@@ -18,7 +18,7 @@ from shadowproxy.config import Config, build
 from shadowproxy.counts import CELLS, METRICS, Metric, Totals
 from shadowproxy.judging import Judge
 from shadowproxy.testing.recorded import Behaviour, RecordedLLM
-from shadowproxy.verdict.cells import ERROR
+from shadowproxy.verdict.checks import ERROR
 from tests.gateway.wires import closed_port
 from tests.judge.judging import Judging, judging, only_errors
 from tests.judge.real_prometheus import SCRAPE_S, RealPrometheus, needs_prometheus, prometheus
