@@ -71,12 +71,14 @@ def compare_facts(primary_text: str, other_text: str, lexicon: Lexicon = NO_LEXI
 
 
 def _score(found: Alignment, judged: Sequence[Judged], weights: Mapping[str, float]) -> float | None:
-    covered = coverage(found, judged)
-    if not covered:
+    share = coverage(found, judged) ** 3
+    if not share:
         return None
-    doubt = 1 - probability(counted(judged), weights)
-    in_conflict = max((closeness(evidence) for _, evidence in judged if evidence.conflicts), default=0.0)
-    return round(covered**3 * (1 - doubt * (1 - CONFLICT * in_conflict)), 6)
+    conflict = CONFLICT * max((closeness(evidence) for _, evidence in judged if evidence.conflicts), default=0.0)
+    whole = share * (1 - (1 - probability(counted(judged), weights)) * (1 - conflict))
+    # Of two answers that are one sentence each, nothing is left that could be about something else.
+    is_all = len(judged) == 1 and not (found.same or found.only_primary or found.only_other)
+    return round(max(whole, conflict) if is_all else whole, 6)
 
 
 def coverage(found: Alignment, judged: Sequence[Judged]) -> float:
