@@ -15,6 +15,7 @@ from types import ModuleType
 
 import arrivals
 import compiled
+import embedding
 import machine
 import soak
 import sse
@@ -32,6 +33,7 @@ SCENARIOS: dict[str, ModuleType] = {
     "start": start,
     "soak": soak,
     "arrivals": arrivals,
+    "embedding": embedding,
 }
 
 

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from shadowproxy.embed import minilm
+from shadowproxy.embed import huge_pages, minilm
 from shadowproxy.embed.onnx_session import session
 from shadowproxy.embed.windows import Vectors, Window, WindowedEmbedder, cut_points, unit
 from shadowproxy.errors import StartError
@@ -155,6 +155,7 @@ class OnnxModel:
         # leave the cache) and peak at 750 MB instead of 270; calls of 8 short windows are half as fast again as single ones.
         self.call_tokens = self.window_tokens
         self.dimensions = self._try_once()
+        huge_pages.ask()
 
     def __repr__(self) -> str:
         return f"<OnnxModel {self.name} dimensions={self.dimensions} window={self.window_tokens}>"
