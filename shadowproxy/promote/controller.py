@@ -191,10 +191,10 @@ class Controller:
     async def _carry_out(self, command: Command, present: Present, document: Document) -> None:
         match command:
             case SetWeight(percent, then):
-                changes = self._router.weigh(present, percent, _note(then, document))
+                changes = self._router.weigh(present, percent, Note(then, document))
                 await self._move(changes, then)
             case Restore(then):
-                changes = self._router.restore(present, then.found, _note(then, document))
+                changes = self._router.restore(present, Note(then, document))
                 await self._move(changes, then)
             case Record(progress):
                 await self._record(progress, present, document)
@@ -218,7 +218,7 @@ class Controller:
         if self._memory is not None:
             await self._remember(self._memory, progress)
         else:
-            await self._make(self._router.remember(present, _note(progress, document)))
+            await self._make(self._router.remember(present, Note(progress, document)))
 
     async def _make(self, changes: tuple[Change, ...]) -> None:
         for change in changes:
@@ -253,9 +253,9 @@ class Controller:
     def _changes(self, command: Command, present: Present, document: Document) -> tuple[Change, ...]:
         match command:
             case SetWeight(percent, then):
-                return self._router.weigh(present, percent, _note(then, document))
+                return self._router.weigh(present, percent, Note(then, document))
             case Restore(then):
-                return self._router.restore(present, then.found, _note(then, document))
+                return self._router.restore(present, Note(then, document))
             case _:
                 return ()
 
@@ -263,10 +263,6 @@ class Controller:
         self._standing = Standing(
             progress or self._standing.progress, waits_for, problem, is_leading=self._leadership.is_held(), acts=self._show is None
         )
-
-
-def _note(progress: Progress, document: Document) -> Note:
-    return Note(encode(progress), document)
 
 
 def _seen(document: Document, candidate: str, present: Present, now_s: float) -> Seen:

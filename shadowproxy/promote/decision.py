@@ -128,6 +128,7 @@ def _supersede(old: Progress, seen: Seen) -> Decision:
         because=f"the configuration changed; rollout {old.rollout} ends and the evidence begins anew",
         at_s=seen.now_s,
         since_s=seen.now_s,
+        totals=seen.present.totals if old.settled else old.totals,
         identity=seen.present.identity,
         found=old.found,
     )
@@ -141,7 +142,12 @@ _STEERED = (Phase.SHADOW, Phase.CANARY)
 
 
 def _finish(now: Situation) -> Decision:
-    """Somebody ended between the intent and the deed: do it (again), which does no harm where it was done. The step begins now."""
+    """Somebody ended between the intent and the deed: do it (again), which does no harm where it was done. The step begins now.
+
+    Not where somebody else moved the weights meanwhile, unless it is out of the traffic that the candidate has to go.
+    """
+    if now.progress.percent and not now.seen.present.is_between(now.progress.came_from, now.progress.percent):
+        return _hold_for_a_person(now)
     at_s = now.seen.now_s
     settled = msgspec.structs.replace(now.progress, settled=True, at_s=at_s, since_s=at_s, pairs=now.seen.pairs)
     return Decision(settled, (_move_to(settled), Emit(settled)))
@@ -152,10 +158,13 @@ def _stranger(now: Situation) -> Decision | None:
     progress, present = now.progress, now.seen.present
     if progress.identity and present.identity and present.identity != progress.identity:
         return _roll_back(now, f"{present.identity} took the place of {progress.identity} behind the candidate, and was not judged")
-    if present.is_at(progress.percent):
-        return None
-    because = f"somebody else moved the weights ({present}; {progress.percent} % was set); resume to set them again, or abort"
-    held = now.changed(phase=Phase.HELD, because=because)
+    return None if present.is_at(progress.percent) else _hold_for_a_person(now)
+
+
+def _hold_for_a_person(now: Situation) -> Decision:
+    asked = f"{now.seen.present}; {now.progress.percent} % was set"
+    because = f"somebody else moved the weights ({asked}); resume to set them again, or abort"
+    held = now.changed(phase=Phase.HELD, because=because, settled=True)
     return Decision(held, (Record(held), Emit(held)))
 
 
@@ -175,14 +184,16 @@ def _advance(now: Situation) -> Decision:
     if now.upcoming >= len(now.plan.steps):
         promoted = now.changed(phase=Phase.PROMOTED, because="the last step stood its time and the verdict is promote")
         return Decision(promoted, (Record(promoted), Emit(promoted)))
-    step = now.plan.steps[now.upcoming]
+    step, seen = now.plan.steps[now.upcoming], now.seen
     moved = now.changed(
         phase=Phase.CANARY,
         because=f"the verdict is promote: step {now.upcoming + 1} of {len(now.plan.steps)}, {step.percent} %",
         step=now.upcoming,
         percent=step.percent,
-        since_s=now.seen.now_s,
-        pairs=now.seen.pairs,
+        came_from=now.progress.percent,
+        totals=seen.present.totals,
+        since_s=seen.now_s,
+        pairs=seen.pairs,
     )
     return Decision(moved, (_move_to(moved), Emit(moved)))
 
@@ -208,7 +219,9 @@ def _fail(now: Situation) -> Decision:
 def _roll_back(now: Situation, because: str) -> Decision:
     """Out of the traffic at once. Weights that were never touched are left alone."""
     is_untouched = now.progress.step < 0 and now.progress.settled and now.seen.present.is_at(0)
-    ended = now.changed(phase=Phase.ROLLED_BACK, because=because, percent=0, settled=True)
+    # What was half done tells less of the totals than whoever began it.
+    totals = now.seen.present.totals if now.progress.settled else now.progress.totals
+    ended = now.changed(phase=Phase.ROLLED_BACK, because=because, percent=0, totals=totals, settled=True)
     return Decision(ended, (Record(ended) if is_untouched else Restore(ended), Emit(ended)))
 
 
@@ -236,7 +249,8 @@ def _pause(now: Situation) -> Decision:
 def _resume(now: Situation) -> Decision:
     phase = Phase.SHADOW if now.progress.step < 0 else Phase.CANARY
     seen = now.seen
-    resumed = now.changed(phase=phase, because="a person resumed it", since_s=seen.now_s, pairs=seen.pairs, settled=True)
+    begins = {"since_s": seen.now_s, "pairs": seen.pairs, "came_from": seen.present.percent, "totals": seen.present.totals}
+    resumed = now.changed(phase=phase, because="a person resumed it", settled=True, **begins)
     command = Record(resumed) if seen.present.is_at(resumed.percent) else _move_to(resumed)
     return Decision(resumed, (command, Emit(resumed)))
 

@@ -144,7 +144,7 @@ def _translated(reply: aiohttp.ClientResponse, answer: bytes, what: str) -> Rout
     """The error that says what to do about an answer of status 300 or above."""
     told = _message(answer)
     if reply.status in _PASSING:
-        return RouterBusy(f"the API server answered {reply.status} about {what}: {told}", _delay_s(reply))
+        return RouterBusy(f"the API server answered {reply.status} about {what}: {told}", delay_of(reply.headers.get("retry-after", "")))
     if reply.status == 409:
         return RouterConflict(f"{what}: {told}")
     if reply.status == 422:
@@ -168,6 +168,7 @@ def _message(answer: bytes) -> str:
         return answer[:200].decode("utf-8", "replace").strip() or "no message"
 
 
-def _delay_s(reply: aiohttp.ClientResponse) -> float:
-    text = reply.headers.get("retry-after", "")
-    return min(float(text), _LONGEST_DELAY_S) if text.isascii() and text.isdigit() else _DELAY_S
+def delay_of(retry_after: str) -> float:
+    """Seconds until a server wants to be asked again; of the two forms of Retry-After (RFC 9110) API servers send the number."""
+    is_number = retry_after.isascii() and retry_after.isdigit()
+    return min(float(retry_after), _LONGEST_DELAY_S) if is_number else _DELAY_S

@@ -39,5 +39,19 @@ class Present:
         """True where the candidate has exactly this share everywhere."""
         return all(share.candidate * 100 == percent * share.total for share in self.shares)
 
+    def is_between(self, one: int, other: int) -> bool:
+        """True where the candidate has one of these shares, or something between them, everywhere."""
+        low, high = sorted((one, other))
+        return all(low * share.total <= share.candidate * 100 <= high * share.total for share in self.shares)
+
+    @property
+    def totals(self) -> tuple[int, ...]:
+        return tuple(share.total for share in self.shares)
+
+    @property
+    def percent(self) -> int:
+        """The candidate's largest share, rounded up."""
+        return max(-(-100 * share.candidate // share.total) for share in self.shares)
+
     def __str__(self) -> str:
         return ", ".join(f"{share.percent:g} % in {share.where}" for share in self.shares)

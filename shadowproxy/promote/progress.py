@@ -21,11 +21,13 @@ _VERSION = 1
 class Progress(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Where a rollout stands.
 
-    ``percent`` is the candidate's share of the traffic; with ``settled`` False it is what the weights are being moved *to*, and they may be
-    there or not. ``previous`` is the phase before, ``at_s`` (Unix time) when this was decided and ``because`` why. ``step`` counts from 0,
-    -1 before the first. ``since_s`` (Unix time) and ``pairs`` are those of the step's beginning. ``approved`` is the highest step a person
-    agreed to. ``identity`` names what stood behind the candidate when the rollout began, where the router can tell. ``found`` holds the
-    weights as they were then, in the router's own form.
+    ``percent`` is the candidate's share of the traffic; with ``settled`` False it is what the weights are being moved *to*: they may be
+    there, at ``came_from`` or between. ``totals`` are what primary and candidate had together, by place, when that was decided: two objects
+    of which one is written do not tell. ``previous`` is the phase before, ``at_s`` (Unix time) when this was decided and ``because`` why.
+
+    ``step`` counts from 0, -1 before the first; ``since_s`` (Unix time) and ``pairs`` are those of its beginning. ``approved`` is the
+    highest step a person agreed to. ``identity`` names what stood behind the candidate when the rollout began, where the router can tell.
+    ``found`` holds the weights as they were then, in the router's own form.
     """
 
     version: int = _VERSION
@@ -37,6 +39,8 @@ class Progress(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     at_s: float
     since_s: float
     percent: int = 0
+    came_from: int = 0
+    totals: tuple[int, ...] = ()
     settled: bool = True
     step: int = -1
     pairs: int = 0

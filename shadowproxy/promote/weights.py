@@ -57,23 +57,26 @@ class Split:
         """The weights as they are written, by destination."""
         return [[each.key, each.written] for each in self.destinations]
 
-    def weigh(self, percent: int) -> tuple[FieldChange, ...]:
-        """The changes that give the candidate ``percent`` of the pair. Raises :class:`~shadowproxy.errors.RouterRefused` where whole
-        numbers cannot say it."""
-        factor = 100 // gcd(self._pair * percent, 100)
-        if factor > 1 and (self.most == 0 or factor * max(each.weight for each in self.destinations) > self.most):
-            problem = f"{self.where}: {percent} % of {self._pair} is no whole number"
+    def weigh(self, percent: int, total: int = 0) -> tuple[FieldChange, ...]:
+        """The changes that give the candidate ``percent`` of the pair, which is to have ``total`` together (0: what it has).
+
+        Raises :class:`~shadowproxy.errors.RouterRefused` where whole numbers cannot say it.
+        """
+        pair = total or self._pair
+        factor = 100 // gcd(pair * percent, 100)
+        if factor > 1 and (self.most == 0 or factor * max(pair, *(each.weight for each in self.destinations)) > self.most):
+            problem = f"{self.where}: {percent} % of {pair} is no whole number"
             raise RouterRefused(problem, "let the weights of primary and candidate add up to 100, or choose other steps")
         weights = [each.weight * factor for each in self.destinations]
-        weights[self.candidate] = self._pair * factor * percent // 100
-        weights[self.primary] = self._pair * factor - weights[self.candidate]
+        weights[self.candidate] = pair * factor * percent // 100
+        weights[self.primary] = pair * factor - weights[self.candidate]
         return self._changes([_shown(each, weight) for each, weight in zip(self.destinations, weights, strict=True)])
 
-    def restore(self, found: object) -> tuple[FieldChange, ...]:
+    def restore(self, found: object, total: int = 0) -> tuple[FieldChange, ...]:
         """The changes that bring back the weights of before, if the destinations are still the same and the candidate had nothing then."""
         before = _before(found, [each.key for each in self.destinations])
         if before is None or before[self.candidate]:
-            return self.weigh(0)
+            return self.weigh(0, total)
         return self._changes(before)
 
     def _changes(self, weights: Sequence[int | None]) -> tuple[FieldChange, ...]:

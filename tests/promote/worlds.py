@@ -76,11 +76,18 @@ class World:
     opened: list[Any] = field(default_factory=list)
 
 
+_OPENED: list[Kube] = []
+
+
 def reach(api: FakeKubernetes, timeout_s: float = 5.0) -> Kube:
-    return Kube(Cluster(api.url, "llm"), timeout_s)
+    """A client, to be closed by :func:`close_clients`."""
+    _OPENED.append(Kube(Cluster(api.url, "llm"), timeout_s))
+    return _OPENED[-1]
 
 
-Weigh = Callable[[FakeKubernetes, float], None]
+async def close_clients() -> None:
+    while _OPENED:
+        await _OPENED.pop().close()
 
 
 def _documents(shape: Shape) -> list[dict[str, Any]]:
@@ -147,20 +154,19 @@ async def cluster_world(name: str, shape: Shape) -> AsyncIterator[World]:
     async with FakeKubernetes(CHECKS, KINDS) as api:
         for ref, document in zip(shape.objects, _documents(shape), strict=True):
             api.put(ref.group, ref.version, ref.plural, document)
-        opened: list[Kube] = []
 
         def connect() -> tuple[Router, Memory | None]:
             kube = reach(api)
-            opened.append(kube)
             return ObjectRouter(kube, shape), None if shape.is_annotated else ConfigMapMemory(kube, "llm", "shadowproxy-v2")
 
         def vanish() -> None:
             ref = shape.objects[0]
             api.delete(ref.group, ref.plural, ref.namespace, ref.name)
 
-        yield World(name, connect, lambda: _share(api, shape), lambda percent: _meddle(api, shape, percent), vanish, api=api)
-        for kube in opened:
-            await kube.close()
+        try:
+            yield World(name, connect, lambda: _share(api, shape), lambda percent: _meddle(api, shape, percent), vanish, api=api)
+        finally:
+            await close_clients()
 
 
 # --- git ----------------------------------------------------------------------------------------------------------------
@@ -331,10 +337,12 @@ async def hook_world(folder: Path) -> AsyncIterator[World]:
     def meddle(percent: int) -> None:
         state.update(percent=percent, version=str(int(state["version"]) + 1))
 
-    yield World("hook", connect, lambda: float(state["percent"]), meddle, lambda: state.update(status=404))
-    for service in opened:
-        await service.close()
-    await runner.cleanup()
+    try:
+        yield World("hook", connect, lambda: float(state["percent"]), meddle, lambda: state.update(status=404))
+    finally:
+        for service in opened:
+            await service.close()
+        await runner.cleanup()
 
 
 def world(name: str, folder: Path) -> contextlib.AbstractAsyncContextManager[World]:

@@ -21,7 +21,6 @@ import msgspec
 from shadowproxy.errors import RouterBusy, RouterConflict, RouterRefused
 from shadowproxy.promote.json_patch import FIELD_MANAGER
 from shadowproxy.promote.present import Present
-from shadowproxy.promote.progress import decode
 from shadowproxy.promote.routers.edits import Edits, Values
 from shadowproxy.promote.routers.manifest import replaced
 from shadowproxy.promote.routers.port import Change, Note
@@ -102,8 +101,8 @@ class GitRouter:
     def weigh(self, present: Present, percent: int, note: Note) -> tuple[Change, ...]:
         return self._commit(present, self._edits.weigh(present.source.files[self._file], percent), note)
 
-    def restore(self, present: Present, found: object, note: Note) -> tuple[Change, ...]:
-        return self._commit(present, self._edits.restore(present.source.files[self._file], found), note)
+    def restore(self, present: Present, note: Note) -> tuple[Change, ...]:
+        return self._commit(present, self._edits.restore(present.source.files[self._file], note.progress.found), note)
 
     def remember(self, present: Present, note: Note) -> tuple[Change, ...]:
         return self._commit(present, {}, note)
@@ -131,7 +130,7 @@ class GitRouter:
         tip: _Tip = present.source
         text = replaced(tip.files[self._file], values)
         record = msgspec.json.format(msgspec.json.encode({"rollout": msgspec.Raw(note.record.encode()), "verdict": note.verdict})).decode()
-        progress = decode(note.record)
+        progress = note.progress
         message = f"{progress.candidate}: {progress.phase}, {progress.percent} %\n\n{progress.because}\n\nRollout: {progress.rollout}\n"
         return (Commit(tip.commit, message, {self._file: text, self._record_file: record + "\n"}, tip.files),)
 

@@ -33,10 +33,10 @@ class CanaryPercent:
     def found(self) -> int | None:
         return self.written
 
-    def weigh(self, percent: int) -> tuple[FieldChange, ...]:
+    def weigh(self, percent: int, total: int = 100) -> tuple[FieldChange, ...]:
         return () if percent == self.written else (FieldChange(0, self.pointer, self.written, percent),)
 
-    def restore(self, found: object) -> tuple[FieldChange, ...]:
+    def restore(self, found: object, total: int = 100) -> tuple[FieldChange, ...]:
         """Zero, which is also what was there before every rollout."""
         return self.weigh(0)
 

@@ -15,7 +15,7 @@ from shadowproxy.promote.kube import Kube
 from shadowproxy.promote.present import Present
 from shadowproxy.promote.progress import ANNOTATION
 from shadowproxy.promote.routers.port import Change, Note
-from shadowproxy.promote.routers.shape import Documents, Shape
+from shadowproxy.promote.routers.shape import Documents, Shape, Shift
 
 
 class ObjectRouter:
@@ -46,12 +46,15 @@ class ObjectRouter:
 
     def weigh(self, present: Present, percent: int, note: Note) -> tuple[Change, ...]:
         shifts = self._shape.shifts(present.source)
-        return self._patches(present.source, [change for shift in shifts for change in shift.weigh(percent)], note)
+        totals = _totals(shifts, note)
+        changes = [change for shift, total in zip(shifts, totals, strict=True) for change in shift.weigh(percent, total)]
+        return self._patches(present.source, changes, note)
 
-    def restore(self, present: Present, found: object, note: Note) -> tuple[Change, ...]:
-        shifts = self._shape.shifts(present.source)
+    def restore(self, present: Present, note: Note) -> tuple[Change, ...]:
+        shifts, found = self._shape.shifts(present.source), note.progress.found
         before = found if isinstance(found, list) and len(found) == len(shifts) else [None] * len(shifts)
-        changes = [change for shift, weights in zip(shifts, before, strict=True) for change in shift.restore(weights)]
+        parts = zip(shifts, before, _totals(shifts, note), strict=True)
+        changes = [change for shift, weights, total in parts for change in shift.restore(weights, total)]
         return self._patches(present.source, changes, note)
 
     def remember(self, present: Present, note: Note) -> tuple[Change, ...]:
@@ -81,3 +84,9 @@ class ObjectRouter:
         if self.carries_memory and index == 0:
             operations += annotate(document, ANNOTATION, note.record)
         return patch_of(self._shape.objects[index], document, operations)
+
+
+def _totals(shifts: Sequence[Shift], note: Note) -> tuple[int, ...]:
+    """What each pair has together: as it was when the move was decided, if the places are still the same."""
+    totals = note.progress.totals
+    return totals if len(totals) == len(shifts) else tuple(shift.share().total for shift in shifts)

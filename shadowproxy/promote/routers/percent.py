@@ -12,7 +12,6 @@ import msgspec
 
 from shadowproxy.errors import RouterRefused
 from shadowproxy.promote.present import Present, Share
-from shadowproxy.promote.progress import decode
 from shadowproxy.promote.routers.port import Change, Note
 
 #: How long a program or service that is not ready is left alone.
@@ -70,10 +69,10 @@ class PercentRouter:
         return Present((Share(answer.percent, 100, str(self._remote)),), answer.percent, source=answer.version)
 
     def weigh(self, present: Present, percent: int, note: Note) -> tuple[Change, ...]:
-        progress = decode(note.record)
+        progress = note.progress
         return (Ask(percent, present.source, progress.rollout, progress.candidate, self._remote.shown(percent)),)
 
-    def restore(self, present: Present, found: object, note: Note) -> tuple[Change, ...]:
+    def restore(self, present: Present, note: Note) -> tuple[Change, ...]:
         return self.weigh(present, 0, note)
 
     def remember(self, present: Present, note: Note) -> tuple[Change, ...]:

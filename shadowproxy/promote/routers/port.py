@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from shadowproxy.promote.present import Present
+from shadowproxy.promote.progress import Progress, encode
 
 
 class Change(Protocol):
@@ -17,10 +18,14 @@ class Change(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """What is written beside the weights: the ``record`` of the rollout, and the verdict document behind the move."""
+    """What is written beside the weights: the progress that holds once they are, and the verdict document behind the move."""
 
-    record: str
+    progress: Progress
     verdict: Mapping[str, Any]
+
+    @property
+    def record(self) -> str:
+        return encode(self.progress)
 
 
 class Router(Protocol):
@@ -40,8 +45,8 @@ class Router(Protocol):
     def weigh(self, present: Present, percent: int, note: Note) -> tuple[Change, ...]:
         """The changes that give the candidate ``percent``, in the order to make them. Nothing is changed yet."""
 
-    def restore(self, present: Present, found: object, note: Note) -> tuple[Change, ...]:
-        """The changes that take the candidate out of the traffic: the weights ``found`` where they do, else zero."""
+    def restore(self, present: Present, note: Note) -> tuple[Change, ...]:
+        """The changes that take the candidate out of the traffic: by the weights that the progress ``found`` where they do, else zero."""
 
     def remember(self, present: Present, note: Note) -> tuple[Change, ...]:
         """The change that writes the record and leaves the weights. Only where :attr:`carries_memory`."""

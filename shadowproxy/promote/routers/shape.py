@@ -19,8 +19,12 @@ class Shift(Protocol):
 
     def share(self) -> Share: ...
     def found(self) -> Any: ...
-    def weigh(self, percent: int) -> tuple[FieldChange, ...]: ...
-    def restore(self, found: object) -> tuple[FieldChange, ...]: ...
+
+    def weigh(self, percent: int, total: int) -> tuple[FieldChange, ...]:
+        """The changes that give the candidate ``percent`` of ``total``, what the pair has together."""
+
+    def restore(self, found: object, total: int) -> tuple[FieldChange, ...]:
+        """The changes that bring back what was ``found``, if the candidate had nothing then; else those that give it nothing."""
 
 
 class Shape(Protocol):
