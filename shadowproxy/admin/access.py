@@ -20,6 +20,9 @@ from shadowproxy.tasks import Guard
 #: Probes carry no token: the kubelet has none to send, and they tell nothing.
 PROBES = ("/healthz", "/readyz")
 
+#: Flagger cannot send a token either. Its hooks change nothing and tell one state; who may call them is for the mesh to say.
+_HOOKS = "/flagger/"
+
 _LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
@@ -62,7 +65,7 @@ class Access:
     def _refusal(self, request: web.Request) -> web.Response | None:
         if self.token is None:
             return _refuse_foreign_host(request) or _refuse_foreign_page(request)
-        if request.path in PROBES or _carries(request, self.token):
+        if request.path in PROBES or _is_hook(request) or _carries(request, self.token):
             return None
         if request.path == "/" and "text/html" in request.headers.get("accept", ""):
             page = self.sign_in()
@@ -71,6 +74,10 @@ class Access:
             page = error(401, "this needs the admin token", "send the header Authorization: Bearer TOKEN")
         page.headers["www-authenticate"] = 'Bearer realm="shadowproxy"'
         return page
+
+
+def _is_hook(request: web.Request) -> bool:
+    return request.method == "POST" and request.path.startswith(_HOOKS)
 
 
 def _carries(request: web.Request, token: str) -> bool:

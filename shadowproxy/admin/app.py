@@ -14,7 +14,7 @@ from types import MappingProxyType
 
 from aiohttp import web
 
-from shadowproxy.admin import access, metrics
+from shadowproxy.admin import access, asked, metrics
 from shadowproxy.admin.access import Access
 from shadowproxy.admin.page import Page
 from shadowproxy.admin.replies import JSON, bad_request, document, error, error_body
@@ -35,6 +35,8 @@ ENDPOINTS: Mapping[str, str] = MappingProxyType(
         "/metrics": "Prometheus text, or OpenMetrics where Accept asks for it",
         "/counts": "the counts behind /metrics as JSON",
         "/verdict": "verdicts of all rollouts; ?rollout=NAME_OR_ID for the document of one",
+        "/verdict/number": "for a web metric: verdict 1, 0 or -1 for promote, hold or rollback; ?rollout=NAME_OR_ID",
+        "/flagger/{hook}": "POST by Flagger: up to 202 is yes, 409 is no or not yet; needs no token, and changes nothing",
         "/verdict/history": "changes of state and samples in between, newest first; ?limit=1..1000 ?rollout=NAME_OR_ID",
         "/reload": "POST: read the configuration again; 409 with the reason where the old one stays",
         "/mirroring": "POST ?on=true|false: the kill switch; nothing is mirrored while it is off",
@@ -44,7 +46,10 @@ ENDPOINTS: Mapping[str, str] = MappingProxyType(
 
 #: What ``shadowproxy judge`` has of these: it serves no clients and keeps no pairs.
 JUDGE_ENDPOINTS: Mapping[str, str] = MappingProxyType(
-    {path: ENDPOINTS[path] for path in ("/healthz", "/readyz", "/metrics", "/verdict", "/verdict/history")}
+    {
+        path: ENDPOINTS[path]
+        for path in ("/healthz", "/readyz", "/metrics", "/verdict", "/verdict/number", "/flagger/{hook}", "/verdict/history")
+    }
 )
 
 #: Pairs, or entries of the history, in one reply. A pair may carry 100 kB of text, and all of it is searched for what must not be shown.
@@ -91,7 +96,9 @@ def _judge_routes(handlers: _JudgeHandlers) -> list[web.RouteDef]:
         web.get("/readyz", handlers.readyz),
         web.get("/metrics", handlers.metrics),
         web.get("/verdict", handlers.verdict),
+        web.get("/verdict/number", handlers.number),
         web.get("/verdict/history", handlers.history),
+        web.post("/flagger/{hook}", handlers.flagger),
     ]
 
 
@@ -156,6 +163,25 @@ class _JudgeHandlers:
             return document(_one(documents, asked))
         single = {"state": documents[0]["state"]} if len(documents) == 1 else {}
         return document({**single, "verdicts": documents})
+
+    async def number(self, request: web.Request) -> web.Response:
+        name = _parameters(request, "rollout").get("rollout")
+        found = asked.find(self._judge.verdicts(), name)
+        return document(asked.measurement(found if found is not None else _one(self._judge.verdicts(), name or "")))
+
+    async def flagger(self, request: web.Request) -> web.Response:
+        hook = request.match_info["hook"]
+        if hook not in asked.HOOKS:
+            return error(404, f"there is no hook {hook!r}", f"hooks are {', '.join(asked.HOOKS)}")
+        try:
+            call = asked.read_call(await request.read())
+        except ValueError as exc:
+            return error(400, str(exc), "see the webhooks of the Canary")
+        found = asked.find(self._judge.verdicts(), call.rollout)
+        if found is None:  # no list of those that exist: whoever asks may hold no token
+            return error(404, f"{call.canary}: no such rollout", "set metadata.rollout to a candidate's name or a rollout id")
+        status, told = asked.answer(hook, call, found)
+        return document(told, status)
 
     async def history(self, request: web.Request) -> web.Response:
         parameters = _parameters(request, "limit", "rollout")
