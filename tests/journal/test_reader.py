@@ -188,7 +188,7 @@ def test_the_oldest_at_a_url_go_first(tmp_path: Path) -> None:
     for first in range(0, 40, 10):
         _write(tmp_path / "old", 10, first)
     size = sum(path.stat().st_size for path in segments_in(tmp_path / "old"))
-    section = Journal(to=url, spool=tmp_path / "old").model_copy(update={"max_bytes": size // 2})
+    section = Journal(to=url, spool=tmp_path / "old").model_copy(update={"max_bytes": size * 6 // 10})
     sink = JournalSink(section, {})
     sink.start()
     _until(lambda: segments_in(tmp_path / "old") == [])
