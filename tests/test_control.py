@@ -17,7 +17,7 @@ MESSAGES: tuple[Message, ...] = (
     Ready(),
     Report.of({("shadowproxy_connections_total",): 3.0, ("shadowproxy_bytes_total", "in"): 2.5}),
     Report([]),
-    Reference("v2-abc", "chat", 0.25),
+    Reference("v2-abc", "chat", "ttft", 0.25),
     PairsRequest(7, 20, None),
     PairsReply(7, b"[]" * 100_000),
 )

@@ -35,7 +35,7 @@ class Price:
             if not (isfinite(price) and price >= 0):
                 raise ValueError(f"price of {self.model!r}, {side}: {price} is not an amount; use 0 or more per million tokens")
         if "*" in self.model[:-1] or not self.model:
-            raise ValueError(f"price of {self.model!r}: a * stands for the rest of a name and can only end it")
+            raise ValueError(f"price of {self.model!r}: has a * that does not end it; a * stands for the rest of a name")
 
 
 @dataclass(frozen=True, slots=True)
