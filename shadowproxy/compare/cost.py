@@ -34,7 +34,9 @@ class Price:
         for side, price in (("prompt", self.prompt), ("completion", self.completion)):
             if not (isfinite(price) and price >= 0):
                 raise ValueError(f"price of {self.model!r}, {side}: {price} is not an amount; use 0 or more per million tokens")
-        if "*" in self.model[:-1] or not self.model:
+        if not self.model:
+            raise ValueError("a price without a model; name the model, or write * for every other")
+        if "*" in self.model[:-1]:
             raise ValueError(f"price of {self.model!r}: has a * that does not end it; a * stands for the rest of a name")
 
 

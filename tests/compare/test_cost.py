@@ -75,7 +75,7 @@ def test_equal_costs_score_zero_and_a_free_one_one() -> None:
         ("m", -1.0, "prompt: -1.0 is not an amount"),
         ("m", math.nan, "not an amount"),
         ("gpt-*-mini", 1.0, "a \\* stands for"),
-        ("", 1.0, "only end"),
+        ("", 1.0, "name the model"),
     ],
 )
 def test_a_price_that_cannot_be_is_refused_by_name(model: str, prompt: float, message: str) -> None:
