@@ -34,9 +34,9 @@ _PLUGIN_S = 30.0
 class Token:
     """A bearer token: as text, in a file, or from a plugin that is run for it."""
 
-    text: str = ""
+    text: str = field(default="", repr=False)
     file: Path | None = None
-    plugin: Mapping[str, Any] = field(default_factory=dict)
+    plugin: Mapping[str, Any] = field(default_factory=dict, repr=False)
     expires_at: datetime | None = None
 
     async def header(self) -> dict[str, str]:

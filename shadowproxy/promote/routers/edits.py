@@ -12,7 +12,7 @@ from typing import Protocol
 from shadowproxy.errors import RouterRefused
 from shadowproxy.promote.json_patch import FieldChange
 from shadowproxy.promote.present import Present, Share
-from shadowproxy.promote.routers.manifest import Place, value_at
+from shadowproxy.promote.routers.manifest import Manifest, Place
 from shadowproxy.promote.weights import Destination, Split
 
 Values = Mapping[Place, str]
@@ -44,9 +44,10 @@ class WeightEdits:
         return self._values(self._split(text).restore(found))
 
     def _split(self, text: str) -> Split:
-        candidate = _weight(text, self.candidate)
+        manifest = Manifest(text)
+        candidate = _weight(manifest, self.candidate)
         rest = 100 - candidate.weight
-        primary = _weight(text, self.primary) if self.primary else Destination("the rest", "", rest, rest)
+        primary = _weight(manifest, self.primary) if self.primary else Destination("the rest", "", rest, rest)
         return Split(str(self.candidate), (candidate, primary), primary=1, candidate=0, most=0)
 
     def _values(self, changes: Sequence[FieldChange]) -> Values:
@@ -54,8 +55,8 @@ class WeightEdits:
         return {places[change.pointer]: str(change.new) for change in changes if change.pointer in places}
 
 
-def _weight(text: str, place: Place) -> Destination:
-    written = value_at(text, place).text
+def _weight(manifest: Manifest, place: Place) -> Destination:
+    written = manifest.value(place).text
     if not (written.isascii() and written.isdigit()):
         raise RouterRefused(f"{place} is {written!r}, no weight", "write a whole number from 0")
     return Destination(str(place), place.pointer, int(written), int(written))
@@ -69,7 +70,8 @@ class VersionEdits:
     candidate: Mapping[Place, str] = field(default_factory=dict)
 
     def present(self, text: str) -> Present:
-        written = {place: value_at(text, place).text for place in self.candidate}
+        manifest = Manifest(text)
+        written = {place: manifest.value(place).text for place in self.candidate}
         shares = tuple(Share(100 * (written[place] == value), 100, str(place)) for place, value in self.candidate.items())
         return Present(shares, [[str(place), value] for place, value in written.items()])
 

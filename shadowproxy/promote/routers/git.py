@@ -22,7 +22,7 @@ from shadowproxy.errors import RouterBusy, RouterConflict, RouterRefused
 from shadowproxy.promote.json_patch import FIELD_MANAGER
 from shadowproxy.promote.present import Present
 from shadowproxy.promote.routers.edits import Edits, Values
-from shadowproxy.promote.routers.manifest import replaced
+from shadowproxy.promote.routers.manifest import Manifest
 from shadowproxy.promote.routers.port import Change, Note
 
 #: A fetch or a push of one commit over a slow line.
@@ -128,7 +128,7 @@ class GitRouter:
 
     def _commit(self, present: Present, values: Values, note: Note) -> tuple[Change, ...]:
         tip: _Tip = present.source
-        text = replaced(tip.files[self._file], values)
+        text = Manifest(tip.files[self._file]).replaced(values)
         record = msgspec.json.format(msgspec.json.encode({"rollout": msgspec.Raw(note.record.encode()), "verdict": note.verdict})).decode()
         progress = note.progress
         message = f"{progress.candidate}: {progress.phase}, {progress.percent} %\n\n{progress.because}\n\nRollout: {progress.rollout}\n"

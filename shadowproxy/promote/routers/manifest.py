@@ -7,15 +7,15 @@ ruamel.yaml does, keeps comments and still moves indentation, quotes and line br
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import yaml
 
 from shadowproxy.errors import RouterRefused
 
-#: A manifest is read by people; what is longer is something else.
-_MOST_CHARACTERS = 2_000_000
+#: A manifest is read by people; what is longer is something else, and takes the parser more than two seconds.
+_MOST_CHARACTERS = 200_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,37 +40,39 @@ class Value:
     quote: str
 
 
-def value_at(text: str, place: Place) -> Value:
-    """The value at ``place``. Raises :class:`~shadowproxy.errors.RouterRefused` where there is none, or one that cannot be replaced
-    alone."""
-    node = _document(text, place)
-    for part in place.pointer.removeprefix("/").split("/"):
-        node = _below(node, part.replace("~1", "/").replace("~0", "~"), place)
-    return _plain(text, node, place)
+class Manifest:
+    """A YAML text, parsed once. Raises :class:`~shadowproxy.errors.RouterRefused` for what is none."""
 
+    def __init__(self, text: str) -> None:
+        if len(text) > _MOST_CHARACTERS:
+            raise RouterRefused(f"the file has more than {_MOST_CHARACTERS} characters", "name a smaller one")
+        try:
+            # The loader in C is faster, and counts bytes where this one counts characters.
+            self._documents = [node for node in yaml.compose_all(text, Loader=yaml.SafeLoader) if node is not None]
+        except (yaml.YAMLError, RecursionError) as exc:
+            raise RouterRefused(f"the file is no YAML ({str(exc).splitlines()[0]})", "repair it") from exc
+        self._text = text
 
-def replaced(text: str, values: Mapping[Place, str]) -> str:
-    """The text with these values. Each keeps its quotes."""
-    found = sorted(((value_at(text, place), new) for place, new in values.items()), key=lambda pair: -pair[0].start)
-    for value, new in found:
-        text = text[: value.start] + _written(new, value.quote) + text[value.end :]
-    return text
+    def value(self, place: Place) -> Value:
+        """What stands there. Raises :class:`~shadowproxy.errors.RouterRefused` where nothing does, or what cannot be replaced alone."""
+        document = self._document(place)
+        way = _way(document, place)
+        _refuse_shared(document, way, place)
+        return _plain(self._text, way[-1], place)
 
+    def replaced(self, values: Mapping[Place, str]) -> str:
+        """The text with these values. Each keeps its quotes."""
+        text = self._text
+        for value, new in sorted(((self.value(place), new) for place, new in values.items()), key=lambda pair: -pair[0].start):
+            text = text[: value.start] + _written(new, value.quote) + text[value.end :]
+        return text
 
-def _document(text: str, place: Place) -> yaml.Node:
-    if len(text) > _MOST_CHARACTERS:
-        raise RouterRefused(f"the file has more than {_MOST_CHARACTERS} characters", "name a smaller one")
-    try:
-        # The loader in C counts bytes where this one counts characters.
-        documents = [node for node in yaml.compose_all(text, Loader=yaml.SafeLoader) if node is not None]
-    except (yaml.YAMLError, RecursionError) as exc:
-        raise RouterRefused(f"the file is no YAML ({str(exc).splitlines()[0]})", "repair it") from exc
-    meant = [node for node in documents if _is_meant(node, place)]
-    if len(meant) != 1:
-        which = f"{place.kind} {place.name}".strip() or "document"
-        raise RouterRefused(f"the file has {len(meant)} of {which}, not one", "name kind and name of one document")
-    _refuse_shared(meant[0], place)
-    return meant[0]
+    def _document(self, place: Place) -> yaml.Node:
+        meant = [node for node in self._documents if _is_meant(node, place)]
+        if len(meant) != 1:
+            which = f"{place.kind} {place.name}".strip() or "document"
+            raise RouterRefused(f"the file has {len(meant)} of {which}, not one", "name kind and name of one document")
+        return meant[0]
 
 
 def _is_meant(document: yaml.Node, place: Place) -> bool:
@@ -89,6 +91,14 @@ def _text(node: yaml.Node | None, key: str) -> str:
     return str(child.value) if isinstance(child, yaml.ScalarNode) else ""
 
 
+def _way(document: yaml.Node, place: Place) -> list[yaml.Node]:
+    """The nodes that the pointer leads through, with the value at the end."""
+    way = [document]
+    for part in place.pointer.removeprefix("/").split("/"):
+        way.append(_below(way[-1], part.replace("~1", "/").replace("~0", "~"), place))
+    return way
+
+
 def _below(node: yaml.Node, part: str, place: Place) -> yaml.Node:
     below = _child(node, part)
     if isinstance(node, yaml.SequenceNode) and part.isascii() and part.isdigit() and int(part) < len(node.value):
@@ -100,24 +110,15 @@ def _below(node: yaml.Node, part: str, place: Place) -> yaml.Node:
 
 def _plain(text: str, node: yaml.Node, place: Place) -> Value:
     start, end = node.start_mark.index, node.end_mark.index
-    if not isinstance(node, yaml.ScalarNode) or node.style not in (None, "'", '"') or text[start : start + 1] in ("&", "!", ""):
+    if not isinstance(node, yaml.ScalarNode) or node.style not in (None, "'", '"') or start == end or text[start] in "&!":
         raise RouterRefused(f"{place} is no plain value", "write it as one, without block, tag or anchor")
     return Value(str(node.value), start, end, node.style or "")
 
 
-def _refuse_shared(document: yaml.Node, place: Place) -> None:
+def _refuse_shared(document: yaml.Node, way: Sequence[yaml.Node], place: Place) -> None:
     """A value behind an alias stands somewhere else, and would change there too."""
-    nodes: Counter[int] = Counter()
-    node: yaml.Node | None = document
-    for part in place.pointer.removeprefix("/").split("/"):
-        if node is None:
-            return
-        node = _below(node, part.replace("~1", "/").replace("~0", "~"), place)
-        nodes[id(node)] = 0
-    for seen in _walk(document):
-        if id(seen) in nodes:
-            nodes[id(seen)] += 1
-    if any(count > 1 for count in nodes.values()):
+    mentions = Counter(id(node) for node in _walk(document))
+    if any(mentions[id(node)] > 1 for node in way):
         raise RouterRefused(f"{place} is shared through an anchor", "write the value out where it is to change")
 
 
