@@ -12,7 +12,7 @@ need not look (``signs``).
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -50,11 +50,11 @@ class Detector:
     measure: Callable[[str], int] = len
 
 
-def find(text: str) -> list[Found]:
+def find(text: str, detectors: Sequence[Detector] | None = None) -> list[Found]:
     """Everything that is found, in order and without overlap. Where two detectors want the same characters the first in the table gets
-    them."""
+    them. ``detectors`` are those that the text shows signs of; without them it is asked."""
     found: list[Found] = []
-    for detector in _asked(text):
+    for detector in asked(text) if detectors is None else detectors:
         fresh = [Found(start, end, detector.kind) for start, end in _places(detector, text)]
         if fresh:
             text = blanked(text, fresh)
@@ -63,12 +63,8 @@ def find(text: str) -> list[Found]:
     return found
 
 
-def has_signs(text: str) -> bool:
-    """False where :func:`find` would find nothing, cheaply told."""
-    return bool(_asked(text))
-
-
-def _asked(text: str) -> list[Detector]:
+def asked(text: str) -> list[Detector]:
+    """The detectors whose signs the text shows; the others would find nothing."""
     seen = Seen(text)
     return [detector for detector in DETECTORS if detector.sign(seen)]
 

@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from shadowproxy.redaction.searches import PATTERNS, Search
+from shadowproxy.redaction.searches import PATTERNS, Finder, Search
 
 #: (kind, value) → what stands in its place.
 Substitute = Callable[[str, str], str]
@@ -38,20 +38,27 @@ def redacted(text: str, substitute: Substitute) -> str:
     return applied(text, edits_of(text, substitute))
 
 
-def edits_of(text: str, substitute: Substitute, search: Search = PATTERNS, given: Sequence[Edit] = (), depth: int = 0) -> list[Edit]:
+def edits_of(text: str, substitute: Substitute, search: Search = PATTERNS, given: Sequence[Edit] = ()) -> list[Edit]:
     """The edits, in order and without overlap. What is ``given`` is among them and is not searched."""
     rest = _blanked(text, given)
-    edits = list(given)
-    finder = search.find
-    if depth < _MAX_DEPTH and (search.is_by_literal or "\\" in text) and _looks_like_json(text):
-        if "\\u" not in text and not search.has_signs(_flattened(rest)):
-            return edits
-        edits += _literal_edits(rest, substitute, search, depth)
-        rest = _blanked(text, edits)
-        finder = PATTERNS.find
-    edits += [Edit(start, end, substitute(kind, text[start:end])) for start, end, kind in finder(rest)]
-    edits.sort()
-    return edits
+    if not _has_literals(text, search):
+        return sorted([*given, *_found(rest, substitute, search.find)])
+    # An escaped sign may be anything; without one, what the strings say when they are decoded is seen well enough.
+    finder = search.find if "\\u" in text else search.finder_for(_flattened(rest))
+    if finder is None:
+        return sorted(given)
+    edits = [*given, *_literal_edits(rest, substitute, search, finder, depth=0)]
+    between = PATTERNS.find if search.is_by_literal else finder
+    return sorted([*edits, *_found(_blanked(text, edits), substitute, between)])
+
+
+def _has_literals(text: str, search: Search) -> bool:
+    """It is JSON, whole or cut off, with strings that have to be searched each by itself."""
+    return (search.is_by_literal or "\\" in text) and text.lstrip()[:1] in ("{", "[")
+
+
+def _found(text: str, substitute: Substitute, finder: Finder) -> list[Edit]:
+    return [Edit(start, end, substitute(kind, text[start:end])) for start, end, kind in finder(text)]
 
 
 def applied(text: str, edits: Sequence[Edit]) -> str:
@@ -83,24 +90,23 @@ def decoded(literal: str) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _looks_like_json(text: str) -> bool:
-    return text.lstrip()[:1] in ("{", "[")
-
-
-def _literal_edits(text: str, substitute: Substitute, search: Search, depth: int) -> list[Edit]:
+def _literal_edits(text: str, substitute: Substitute, search: Search, finder: Finder, depth: int) -> list[Edit]:
     """Of the literals with an escape. The others are seen as they are by the pass over the whole text."""
     chosen = (literal for literal in _LITERAL.finditer(text) if search.is_by_literal or "\\" in literal[0])
-    redacted_ones = ((literal, _redacted_literal(literal[0], substitute, search, depth)) for literal in chosen)
+    redacted_ones = ((literal, _redacted_literal(literal[0], substitute, search, finder, depth)) for literal in chosen)
     return [Edit(literal.start(), literal.end(), put) for literal, put in redacted_ones if put is not None]
 
 
-def _redacted_literal(literal: str, substitute: Substitute, search: Search, depth: int) -> str | None:
+def _redacted_literal(literal: str, substitute: Substitute, search: Search, finder: Finder, depth: int) -> str | None:
     """The literal with its text redacted; None where nothing is found in it, or where it is no literal after all."""
     text = decoded(literal)
     if text is None:  # cut within an escape, or no JSON after all: the pass over the whole text still sees it
         return None
-    edits = edits_of(text, substitute, search, depth=depth + 1)
-    return encoded(applied(text, edits)) if edits else None
+    edits: list[Edit] = []
+    if depth < _MAX_DEPTH and _has_literals(text, search):
+        edits = _literal_edits(text, substitute, search, finder, depth + 1)
+    edits += _found(_blanked(text, edits), substitute, finder)
+    return encoded(applied(text, sorted(edits))) if edits else None
 
 
 def _flattened(text: str) -> str:

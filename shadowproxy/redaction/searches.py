@@ -4,20 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
-from shadowproxy.redaction.detectors import Found, blanked, find, has_signs
+from shadowproxy.redaction.detectors import Found, asked, blanked, find
 
 #: Text → what is found in it, in order and without overlap.
 Finder = Callable[[str], list[Found]]
 
 
+def _patterns_for(text: str) -> Finder | None:
+    detectors = asked(text)
+    return partial(find, detectors=detectors) if detectors else None
+
+
 @dataclass(frozen=True, slots=True)
 class Search:
-    """``has_signs`` is False where ``find`` would find nothing, cheaply told. ``is_by_literal``: in JSON text each string is searched by
-    itself, because the finder takes JSON's syntax for words."""
+    """``find`` searches any text. ``finder_for`` gives a quicker one for a text and what is in it, None where that shows no signs.
+    ``is_by_literal``: in JSON text each string is searched by itself, because the finder takes JSON's syntax for words."""
 
     find: Finder = find
-    has_signs: Callable[[str], bool] = has_signs
+    finder_for: Callable[[str], Finder | None] = _patterns_for
     is_by_literal: bool = False
 
 
@@ -32,7 +38,7 @@ def together_with(finder: Finder) -> Search:
         more = finder(blanked(text, found))
         return sorted(found + [each for each in more if not _overlaps(each, found)])
 
-    return Search(find_both, lambda text: not text.isspace(), is_by_literal=True)
+    return Search(find_both, lambda _: find_both, is_by_literal=True)
 
 
 def _overlaps(one: Found, others: list[Found]) -> bool:
