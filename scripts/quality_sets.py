@@ -32,13 +32,21 @@ def read(path: Path) -> str:
     return (gzip.decompress(content) if path.suffix == ".gz" else content).decode("utf-8")
 
 
+def files(folder: Path, pattern: str) -> list[Path]:
+    """What matches, sorted. Raises ``FileNotFoundError`` where nothing does."""
+    found = sorted(folder.glob(pattern))
+    if not found:
+        raise FileNotFoundError(f"{folder / pattern} is not there")
+    return found
+
+
 def rows(path: Path, delimiter: str = "\t", *, has_quotes: bool = False) -> list[dict[str, str]]:
     quoting = csv.QUOTE_MINIMAL if has_quotes else csv.QUOTE_NONE
     return list(csv.DictReader(io.StringIO(read(path)), delimiter=delimiter, quoting=quoting))
 
 
 def summedits_domains(data: Path) -> list[str]:
-    return sorted(path.name.removeprefix("summedits_").split(".")[0] for path in (data / "pairs" / "summedits").glob("summedits_*.json*"))
+    return [path.name.removeprefix("summedits_").split(".")[0] for path in files(data / "pairs" / "summedits", "summedits_*.json*")]
 
 
 def summedits(data: Path, domain: str) -> dict[str, list[Labelled]]:
@@ -47,7 +55,7 @@ def summedits(data: Path, domain: str) -> dict[str, list[Labelled]]:
     ``direct``: an original summary against an edited one, whose label says whether the edit is still consistent with the document.
     ``cross``: a consistent edit against another edit of the same original; it is changed where the other one is not consistent.
     """
-    path = next((data / "pairs" / "summedits").glob(f"summedits_{domain}.json*"))
+    path = files(data / "pairs" / "summedits", f"summedits_{domain}.json*")[0]
     edited: dict[str, list[dict[str, Any]]] = {}
     for row in json.loads(read(path)):
         if row["summary"] != row["original_summary"]:
@@ -74,7 +82,7 @@ def negations(data: Path) -> dict[str, list[tuple[str, str]]]:
     folder = data / "pairs" / "negation_cannot"
     found = {
         f"cannot:{path.name.split('.')[0]}": [(row["sentence"], row["negated"]) for row in rows(path) if row["sentence"] != row["negated"]]
-        for path in sorted(folder.glob("*.tsv.gz"))
+        for path in files(folder, "*.tsv.gz")
     }
     found["glue:negation, antonymy"] = [
         (row["Premise"], row["Hypothesis"])
@@ -87,7 +95,7 @@ def negations(data: Path) -> dict[str, list[tuple[str, str]]]:
 def sts(data: Path) -> dict[str, list[tuple[float, str, str]]]:
     """Semantic textual similarity 2012-16: people's score 0..5 and the two sentences, by set."""
     found: dict[str, list[tuple[float, str, str]]] = {}
-    for path in sorted((data / "pairs" / "sts").glob("*.tsv.gz")):
+    for path in files(data / "pairs" / "sts", "*.tsv.gz"):
         lines = (line.split("\t") for line in read(path).split("\n"))
         found[path.name.split(".test")[0]] = [
             (float(fields[0]), fields[1], fields[2]) for fields in lines if len(fields) >= 3 and fields[0]
@@ -102,7 +110,7 @@ def alpaca_eval(data: Path, model: str) -> list[str]:
 
 def creative(data: Path) -> list[list[str]]:
     """Ten samples of one model at temperature 1, for each of a hundred prompts."""
-    path = next((data / "responses" / "tot_creative_writing").glob("*standard_sample*"))
+    path = files(data / "responses" / "tot_creative_writing", "*standard_sample*")[0]
     return [row["ys"] for row in json.loads(read(path))]
 
 
@@ -111,7 +119,7 @@ def xstest(data: Path) -> list[tuple[str, str]]:
     folder = data / "refusals" / "xstest"
     return [
         (row["completion"], row["final_label"])
-        for path in sorted(folder.glob("*completions*.csv.gz"))
+        for path in files(folder, "*completions*.csv.gz")
         for row in rows(path, ",", has_quotes=True)
     ]
 
@@ -119,7 +127,7 @@ def xstest(data: Path) -> list[tuple[str, str]]:
 def tool_calls(data: Path, model: str) -> dict[str, list[tuple[str, str]]]:
     """The calls of ``model`` (name, arguments as JSON text) by category and number of the prompt. Answers without calls are left out."""
     found = {}
-    for path in sorted((data / "toolcalls" / "bfcl").glob(f"*/{model}/*.result.jsonl.gz")):
+    for path in files(data / "toolcalls" / "bfcl", f"*/{model}/*.result.jsonl.gz"):
         category = path.name.split(".")[0]
         for row in map(json.loads, read(path).splitlines()):
             if isinstance(row["result"], list):
