@@ -51,6 +51,7 @@ def test_every_part_is_in_the_document() -> None:
     assert all(f"| {part} |" in document for part in quality.PARTS)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not (DATA / "pairs/summedits").is_dir(), reason="SummEdits (../shared/data) is not there")
 def test_the_shipped_weights_are_those_that_training_gives() -> None:
     names = train_facts.summedits_domains(DATA)
@@ -60,6 +61,7 @@ def test_the_shipped_weights_are_those_that_training_gives() -> None:
     assert learned == pytest.approx(WEIGHTS, abs=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not (DATA / "responses/alpaca_eval").is_dir(), reason="alpaca_eval (../shared/data) is not there")
 def test_two_draws_of_one_model_seldom_differ_gravely_and_another_model_more_often() -> None:
     rows = {row.what: row.figure for row in quality.measured(quality.Bench(DATA, 0, _NoEmbedder(), lexicon.load()), ["live"])}
