@@ -166,7 +166,7 @@ DETECTORS: tuple[Detector, ...] = (
         "card",
         signs.card,
         re.compile(
-            r"(?<![A-Za-z0-9])(?<![0-9]\.)(?P<it>[2-6][0-9]{12,18}"
+            r"(?<![A-Za-z0-9+])(?<![0-9]\.)(?P<it>[2-6][0-9]{12,18}"  # behind a plus it is a phone's, whatever its check digit says
             r"|[2-6][0-9]{3}(?P<gap>[ \u00a0.-])[0-9]{4}(?P=gap)[0-9]{4}(?P=gap)[0-9]{4}(?:(?P=gap)[0-9]{1,3})?"
             r"|3[0-9]{3}(?P<wide>[ \u00a0.-])[0-9]{6}(?P=wide)[0-9]{4,5})(?![A-Za-z0-9])"  # American Express, Diners
         ),
