@@ -4,7 +4,7 @@
 
 A record has three exchanges: the primary's, the control's and a candidate's, each with an answer of its own. Rates are per second of
 processor time of the writing thread, on one core, so that what else the machine does counts as little as it can; rounds are interleaved.
-Bodies are JSON of one kilobyte (request 0.3), of four, or a stream of 100 events. One answer in ten holds an address and a phone number.
+Bodies are JSON of half a kilobyte (request 0.3), of one, of four, or a stream of 100 events. One answer in ten holds an address and a phone number.
 """
 
 from __future__ import annotations
@@ -64,6 +64,7 @@ def main() -> None:
     options = parser.parse_args()
     chance = random.Random(1)
     loads = {
+        "0.5 KB": [_offer(chance, 200) for _ in range(options.records)],
         "1 KB": [_offer(chance, 700) for _ in range(options.records)],
         "4 KB": [_offer(chance, 3700) for _ in range(options.records)],
         "100 events": [_streamed(chance) for _ in range(options.records // 10)],

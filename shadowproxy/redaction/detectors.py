@@ -197,7 +197,7 @@ DETECTORS: tuple[Detector, ...] = (
     ),
     Detector(
         "phone",
-        signs.phone,
+        signs.named_phone,
         re.compile(r"(?i)\b(?:tel|phone|mobile|cell|fax|whatsapp|call|text)\b[^\w+\n]{1,5}(?P<it>[0-9]{9,15})(?!\w)"),
     ),
 )

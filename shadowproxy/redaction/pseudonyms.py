@@ -25,16 +25,20 @@ _DIGITS = "0123456789"
 _KEY_PREFIX = re.compile(r"(?:sk-ant-|sk-proj-|github_pat_|[A-Za-z0-9]{2,5}[-_.])|.{4}")
 
 
+#: Pseudonyms that are remembered: the same few come again in every answer of a conversation. Longer values are made anew.
+_KNOWN, _KNOWN_CHARS = 4096, 256
+
 _NUMBER = re.compile(r"-?[0-9]+(?:\.[0-9]+)?")
 
 
 class Pseudonyms:
     """Pseudonyms by one key. ``key`` is 16 to 64 random bytes."""
 
-    __slots__ = ("_key", "_makers")
+    __slots__ = ("_key", "_known", "_makers")
 
     def __init__(self, key: bytes) -> None:
         self._key = key
+        self._known: dict[tuple[str, str], str] = {}
         self._makers: Mapping[str, Callable[[str], str]] = MappingProxyType(
             {
                 "email": self._email,
@@ -58,8 +62,15 @@ class Pseudonyms:
 
     def __call__(self, kind: str, value: str) -> str:
         """What stands for ``value``. Kinds without a form of their own become ``redacted-`` and sixteen signs."""
-        maker = self._makers.get(kind)
-        return maker(value) if maker is not None else f"redacted-{self._word(kind, value, 16)}"
+        made = self._known.get((kind, value))
+        if made is None:
+            maker = self._makers.get(kind)
+            made = maker(value) if maker is not None else f"redacted-{self._word(kind, value, 16)}"
+            if len(self._known) >= _KNOWN:
+                self._known.clear()
+            if len(value) <= _KNOWN_CHARS:
+                self._known[kind, value] = made
+        return made
 
     # --- by kind ------------------------------------------------------------------------------------------------------
 

@@ -43,10 +43,8 @@ _IPV6 = re.compile(r":[0-9A-Fa-f]{0,4}:")
 _PHONE = re.compile(r"[0-9](?:[ \u00a0().\/-]{0,2}[0-9]){8}")
 _PHONE_SHAPE = re.compile(rb"0(?:-{0,2}0){8}")
 _FLOAT = re.compile(r"[0-9]\.[0-9]+")
-_PHONE_BEFORE = re.compile(
-    r"(?:\+[1-9]?|[lexpt][^\w+\n]{1,5})\Z",  # the number's plus; the last letter of tel, phone, mobile, cell, fax, whatsapp, call or text
-    re.IGNORECASE,
-)
+#: Before a bare number: the last letter of tel, phone, mobile, cell, fax, whatsapp, call or text, and what comes between.
+_NAMED_BEFORE = re.compile(r"[lexpt][^\w+\n]{1,5}\Z", re.IGNORECASE)
 
 
 class Seen:
@@ -55,7 +53,7 @@ class Seen:
     ``shape``: see ``_SHAPES``. ``long_words``: the words that are long enough to be a key, in lower case.
     """
 
-    __slots__ = ("_has_phone_like", "long_words", "lowered", "shape", "text")
+    __slots__ = ("_long_numbers", "long_words", "lowered", "shape", "text")
 
     def __init__(self, text: str) -> None:
         data = text.encode("utf-8", "surrogatepass")
@@ -63,16 +61,17 @@ class Seen:
         self.lowered = text.lower()
         self.shape = data.translate(_SHAPES)
         self.long_words = _long_words(data)
-        self._has_phone_like: bool | None = None
+        self._long_numbers: list[tuple[str, str]] | None = None
 
     @property
-    def has_phone_like(self) -> bool:
-        """Asked by more than one detector."""
-        if self._has_phone_like is None:
+    def long_numbers(self) -> list[tuple[str, str]]:
+        """Numbers of nine digits and more with gaps of two signs at most, each behind what stands before it. Asked for more than once."""
+        if self._long_numbers is None:
             # Where characters are bytes the shape says where to look, and its pattern begins with a literal.
-            long_numbers = _PHONE_SHAPE.finditer(self.shape) if self.text.isascii() else _PHONE.finditer(self.text)
-            self._has_phone_like = any([_may_be_phone(self.text, number.start(), number.end()) for number in long_numbers])  # noqa: C419
-        return self._has_phone_like
+            found = _PHONE_SHAPE.finditer(self.shape) if self.text.isascii() else _PHONE.finditer(self.text)
+            spans = (number.span() for number in found)
+            self._long_numbers = [(self.text[max(0, start - 7) : start], self.text[start:end]) for start, end in spans]
+        return self._long_numbers
 
 
 def _long_words(data: bytes) -> str:
@@ -139,12 +138,16 @@ def ipv6(seen: Seen) -> bool:
 
 
 def phone(seen: Seen) -> bool:
-    return seen.has_phone_like
+    """A long number that is not just digits: with a plus or zeros before it, or with gaps."""
+    return any([_is_written_as_phone(before, number) for before, number in seen.long_numbers])  # noqa: C419
 
 
-def _may_be_phone(text: str, start: int, end: int) -> bool:
-    """A long number that is not just digits: with a plus, with gaps, with zeros before it, or behind a word that says what it is."""
-    number, before = text[start:end], text[max(0, start - 7) : start]
+def named_phone(seen: Seen) -> bool:
+    """A long number behind a word that says what it is; gaps may come before its nine digits."""
+    return any([_NAMED_BEFORE.search(before) or not number.isdecimal() for before, number in seen.long_numbers])  # noqa: C419
+
+
+def _is_written_as_phone(before: str, number: str) -> bool:
     if number.isdecimal():
-        return _PHONE_BEFORE.search(before) is not None or (number[0] == "0" and not before[-1:].isalnum())
+        return before.endswith("+") or before[-2:-1] == "+" or (number[0] == "0" and not before[-1:].isalnum())
     return _FLOAT.fullmatch(number) is None
