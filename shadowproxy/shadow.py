@@ -55,6 +55,7 @@ from shadowproxy.wire.asked import read_asked
 from shadowproxy.wire.custom import CustomDialects
 from shadowproxy.wire.reading import UNDECODABLE, outcome_of, read_answer
 from shadowproxy.wire.transfer import can_decode
+from shadowproxy.workbench import Workbench
 
 _log = logging.getLogger(__name__)
 
@@ -79,13 +80,23 @@ class _Ticket:
     exchanges: dict[str, Exchange] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Seen:
-    """One request's arms, read."""
+    """One request's arms, read: the texts whose likeness only vectors can tell, and in the end the comparisons, by arm."""
 
     asked: Asked
     primary: View
     others: dict[str, View]
+    wanted: dict[str, tuple[str, str]] = field(default_factory=dict)
+    comparisons: dict[str, Comparison] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class _Failed:
+    """A step of ours that raised, on the thread."""
+
+    step: str
+    failure: Exception
 
 
 class Shadow:
@@ -127,6 +138,7 @@ class Shadow:
         self._bytes_bound = bytes_bound
         self._pending_bytes = 0
         self._guard = Guard(lambda step: counts.add(STEP_FAILURES, step))
+        self._bench = Workbench("compare", tasks)
         self._pending = 0
         self._pairs: deque[dict[str, object]] = deque(maxlen=pairs_kept)
 
@@ -222,21 +234,27 @@ class Shadow:
         self._judge(ticket)
 
     def _judge(self, ticket: _Ticket) -> None:
-        """Read one request's arms, then compare and count them: at once, or when the vectors that this takes are there.
+        """Read one request's arms, then compare and count them: at once, or when the vectors that this takes are there."""
+        self._bench.submit(partial(self._look, ticket), partial(self._looked, ticket))
 
-        What fails here is our loss, not the candidate's. Where no vectors are needed a task each would cost more than comparing.
-        """
-        seen: _Seen | None = None
-        with self._guard("read"):
+    def _look(self, ticket: _Ticket) -> _Seen | _Failed:
+        """On the thread: read every arm, and compare what needs no vectors. What fails here is our loss, not the candidate's."""
+        step = "read"
+        try:
             asked = read_asked(ticket.primary.request)
             primary = self._view(ticket.primary, asked)
             seen = _Seen(asked, primary, {arm: self._view(exchange, asked) for arm, exchange in ticket.exchanges.items()})
-        if seen is None:
-            self._lose(ticket)
-        elif wanted := self._texts_to_embed(seen):
-            self._tasks.start("embed", self._judge_by_vectors(ticket, seen, wanted))
+            seen.wanted = self._texts_to_embed(seen)
+            step = "compare"
+            return seen if seen.wanted else self._compare(seen, {})
+        except Exception as exc:  # noqa: BLE001 - whatever it is, it is counted by its step on the loop
+            return _Failed(step, exc)
+
+    def _looked(self, ticket: _Ticket, seen: _Seen | _Failed) -> None:
+        if isinstance(seen, _Seen) and seen.wanted:
+            self._tasks.start("embed", self._judge_by_vectors(ticket, seen))
         else:
-            self._settle(ticket, seen, {})
+            self._compared(ticket, seen)
 
     def _view(self, exchange: Exchange, asked: Asked) -> View:
         """Parse the reply, and let what it says refine the outcome: a 200 that carries an error is no success."""
@@ -249,39 +267,58 @@ class Shadow:
             return {}
         return {arm: texts for arm, other in seen.others.items() if (texts := texts_to_embed(seen.primary, other)) is not None}
 
-    async def _judge_by_vectors(self, ticket: _Ticket, seen: _Seen, wanted: dict[str, tuple[str, str]]) -> None:
+    async def _judge_by_vectors(self, ticket: _Ticket, seen: _Seen) -> None:
         assert self._embedding is not None
         vectors: dict[str, tuple[Vectors, Vectors]] | None = None
         try:
             with self._guard("embed"):
-                flat = await self._embedding.vectors([text for pair in wanted.values() for text in pair])
-                vectors = dict(zip(wanted, zip(flat[::2], flat[1::2], strict=True), strict=True))
+                flat = await self._embedding.vectors([text for pair in seen.wanted.values() for text in pair])
+                vectors = dict(zip(seen.wanted, zip(flat[::2], flat[1::2], strict=True), strict=True))
         finally:
             if vectors is None:
                 self._lose(ticket)
         if vectors is not None:
-            self._settle(ticket, seen, vectors)
+            self._bench.submit(partial(self._try_to_compare, seen, vectors), partial(self._compared, ticket))
 
-    def _settle(self, ticket: _Ticket, seen: _Seen, vectors: dict[str, tuple[Vectors, Vectors]]) -> None:
-        """Compare every arm with the primary and count; the ticket is done."""
-        primary, others = seen.primary, seen.others
+    def _try_to_compare(self, seen: _Seen, vectors: dict[str, tuple[Vectors, Vectors]]) -> _Seen | _Failed:
+        """On the thread."""
+        try:
+            return self._compare(seen, vectors)
+        except Exception as exc:  # noqa: BLE001 - counted by its step on the loop
+            return _Failed("compare", exc)
+
+    def _compare(self, seen: _Seen, vectors: dict[str, tuple[Vectors, Vectors]]) -> _Seen:
+        seen.comparisons = {
+            arm: compare(seen.primary, other, vectors.get(arm), seen.asked, self._means) for arm, other in seen.others.items()
+        }
+        return seen
+
+    def _compared(self, ticket: _Ticket, seen: _Seen | _Failed) -> None:
+        """Count every arm's comparison with the primary; the ticket is done."""
+        if isinstance(seen, _Failed):
+            self._guard.caught(seen.step, seen.failure)
+            self._lose(ticket)
+            return
         with self._guard("compare"):
-            comparisons = {arm: compare(primary, other, vectors.get(arm), seen.asked, self._means) for arm, other in others.items()}
             request = self._request(ticket.primary, seen)
-            for arm in others:
+            for arm in seen.others:
                 if arm != CONTROL:
-                    self._resolve(ticket, arm, seen, comparisons, request)
-            if self._opinions is not None:
-                with self._guard("judge"):
-                    self._opinions.compared(primary, others, seen.asked, self._books)
-            if self._on_compared is not None:
-                with self._guard("telemetry"):
-                    told = [(other.exchange, other.answer, comparisons[arm]) for arm, other in others.items()]
-                    self._on_compared(primary.exchange, primary.answer, told)
+                    self._resolve(ticket, arm, seen, seen.comparisons, request)
+            self._tell(seen)
         if ticket.entries:
             self._lose(ticket)
         else:
             self._finish(ticket)
+
+    def _tell(self, seen: _Seen) -> None:
+        """Those who only look on: the model judge, telemetry."""
+        if self._opinions is not None:
+            with self._guard("judge"):
+                self._opinions.compared(seen.primary, seen.others, seen.asked, self._books)
+        if self._on_compared is not None:
+            with self._guard("telemetry"):
+                told = [(other.exchange, other.answer, seen.comparisons[arm]) for arm, other in seen.others.items()]
+                self._on_compared(seen.primary.exchange, seen.primary.answer, told)
 
     def _request(self, primary: Exchange, seen: _Seen) -> PairRequest:
         request, asked = primary.request, seen.asked
@@ -385,6 +422,7 @@ class Shadow:
         """Stop asking. Copies on the way are counted as lost on our side, open sessions as they are."""
         for arm in self._arms.values():
             arm.close()
+        self._bench.close()
         for book in self._books.values():
             with self._guard("cells"):
                 book.close()
