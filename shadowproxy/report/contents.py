@@ -69,6 +69,8 @@ def _arm(arm: ArmShown, mask: Mask) -> ArmShown:
 
 
 def _excerpt(excerpt: Excerpt, mask: Mask) -> Excerpt:
+    if excerpt.characters is None:
+        return excerpt
     masked = mask(excerpt.text)
     sure = masked[: max(len(masked) - _UNSURE, 0)] if excerpt.is_cut else masked
     shown = sure[:SHOWN_CHARACTERS]

@@ -22,6 +22,12 @@ ARMS = (PRIMARY, CANDIDATE, CONTROL)
 #: Worst pairs that are shown: what a person reads before deciding.
 WORST = 10
 
+#: Of one kind no more than these come first: ten refusals of one template say less than two of each thing that goes wrong.
+_FIRST_OF_A_KIND = 2
+
+#: Kinds whose worst pairs are kept apart; the texts of all of them together are some tens of megabytes at most.
+_MAX_KEPT_KINDS = 40
+
 #: Kinds, rules and outcomes that are told apart. Kinds of custom comparators are free text; what is over this goes under :data:`REST`.
 _MAX_NAMES = 200
 REST = "(others)"
@@ -104,6 +110,10 @@ class LikenessTotals:
             self.kinds[kind if kind in self.kinds or len(self.kinds) < _MAX_NAMES else REST][severity] += 1
 
 
+#: (weight, less the number of the pair, the pair): the number makes every one different, so that pairs are never compared.
+_Weighed = tuple[float, int, PairShown]
+
+
 class Gathering:
     """Pairs as they come. The same pairs in the same order give the same report."""
 
@@ -111,7 +121,7 @@ class Gathering:
         self.arms = {arm: ArmTotals() for arm in ARMS}
         self.likeness = {arm: LikenessTotals() for arm in (CANDIDATE, CONTROL)}
         self._limit = worst
-        self._heaviest: list[tuple[float, int, PairShown]] = []
+        self._heaviest: dict[str, list[_Weighed]] = {}
 
     def add(self, pair: PairShown) -> None:
         """Count a pair, and keep it while it is among those that weigh most."""
@@ -123,8 +133,14 @@ class Gathering:
         if pair.control_likeness is not None:
             self.likeness[CONTROL].add(pair.control_likeness)
         if pair.weight > 0:
-            entry = (pair.weight, -self.pairs, pair)
-            (heapq.heappush if len(self._heaviest) < self._limit else heapq.heappushpop)(self._heaviest, entry)
+            self._weigh(pair)
+
+    def _weigh(self, pair: PairShown) -> None:
+        kind = _gravest_kind(pair.likeness)
+        is_room = kind in self._heaviest or len(self._heaviest) < _MAX_KEPT_KINDS
+        heap = self._heaviest.setdefault(kind if is_room else REST, [])
+        entry = (pair.weight, -self.pairs, pair)
+        (heapq.heappush if len(heap) < self._limit else heapq.heappushpop)(heap, entry)
 
     @property
     def pairs(self) -> int:
@@ -132,8 +148,14 @@ class Gathering:
 
     @property
     def worst(self) -> tuple[PairShown, ...]:
-        """Pairs that differ most beyond what the primary differs from itself, the worst first; of equal ones the earlier."""
-        return tuple(pair for _, _, pair in sorted(self._heaviest, key=lambda entry: entry[:2], reverse=True))
+        """Pairs that differ most beyond what the primary differs from itself, the worst first; of equal ones the earlier.
+
+        The worst few of each kind go before the rest, where there is not room for all.
+        """
+        ranked = [_sorted(heap) for heap in self._heaviest.values()]
+        first = _sorted(entry for heap in ranked for entry in heap[:_FIRST_OF_A_KIND])
+        rest = _sorted(entry for heap in ranked for entry in heap[_FIRST_OF_A_KIND:])
+        return tuple(pair for _, _, pair in _sorted((first + rest)[: self._limit]))
 
 
 def gathered(pairs: Iterable[PairShown], worst: int = WORST) -> Gathering:
@@ -146,6 +168,16 @@ def gathered(pairs: Iterable[PairShown], worst: int = WORST) -> Gathering:
 
 def _count(counter: Counter[str], name: str, count: int = 1) -> None:
     counter[name if name in counter or len(counter) < _MAX_NAMES else REST] += count
+
+
+def _sorted(entries: Iterable[_Weighed]) -> list[_Weighed]:
+    return sorted(entries, key=lambda entry: entry[:2], reverse=True)
+
+
+def _gravest_kind(likeness: Likeness) -> str:
+    """The kind that says most about a pair; of equally grave ones the first that was found."""
+    found = _worst_by_kind(likeness)
+    return min(found, key=lambda kind: _RANKS[found[kind]], default="")
 
 
 def _worst_by_kind(likeness: Likeness) -> dict[str, str]:

@@ -95,7 +95,7 @@ def _zero(place: _Line) -> Sequence[Markup]:
 
 def _margin_line(margin: float) -> Sequence[Markup]:
     half = _WIDTH / 2
-    return tag("line", x1=half, x2=half, y1=0, y2=37, class_="margin"), _label(half, _HEIGHT - 1, f"margin {margin:.3g}", "")
+    return tag("line", x1=half, x2=half, y1=0, y2=34, class_="margin"), _label(half, _HEIGHT - 1, f"margin {margin:.3g}", "")
 
 
 def _mean(place: _Line, mean: float) -> Markup:

@@ -24,6 +24,13 @@ def test_only_so_many_worst_are_kept_and_earlier_ones_come_first() -> None:
     assert found.pairs == 1000
 
 
+def test_one_kind_does_not_crowd_out_the_others() -> None:
+    refusal, number = (Divergence(kind, Severity.MAJOR, "", "") for kind in ("refusal.shift", "facts.number"))
+    many = [pair(f"refusal {at}", 0.9, None, refusal) for at in range(20)]
+    found = gathered([*many, pair("number", 0.5, None, number)], worst=5)
+    assert [each.id for each in found.worst] == ["refusal 0", "refusal 1", "refusal 2", "refusal 3", "number"]
+
+
 def test_a_pair_counts_once_for_a_kind_with_its_gravest_severity() -> None:
     many = (Divergence("facts.number", Severity.MINOR, "1", "2"), Divergence("facts.number", Severity.MAJOR, "3", "4"))
     assert gathered([pair("a", 0.1, None, *many)]).likeness[CANDIDATE].kinds == {"facts.number": {"major": 1}}

@@ -17,8 +17,8 @@ _Finding = Mapping[str, Any]
 
 _HOW_TO_READ = (
     "Each bar spans the bounds of the mean paired difference between candidate and primary, the dot is the mean seen so far. "
-    "The margin stands in the middle. A gate passes once its whole bar is left of the margin, and fails once it is right of it; "
-    "arrows mean that a bound lies outside the picture."
+    "The margin (dashed) stands in the middle, the thin line is no difference. A gate passes once its whole bar is left of the margin, "
+    "and fails once it is right of it; arrows mean that a bound lies outside the picture."
 )
 
 _ROLE_NOTES = {

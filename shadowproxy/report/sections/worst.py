@@ -67,7 +67,7 @@ def _answers(pair: PairShown) -> Iterator[Markup]:
         yield tag("p", "The texts of this pair were not given to the report.", class_="quiet")
         return
     found = difference(pair.primary.answer.text, pair.candidate.answer.text)
-    if found.kept_share < _LEAST_KEPT:
+    if found.kept_share < _LEAST_KEPT and pair.candidate.outcome in ("ok", ""):
         yield tag("p", "The answers have next to no words in common, so that nothing is marked.", class_="quiet")
     primary = _arm("Primary", pair.primary, _side(found, is_primary=True))
     candidate = _arm("Candidate", pair.candidate, _side(found, is_primary=False))
