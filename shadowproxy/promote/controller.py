@@ -244,11 +244,12 @@ class Controller:
         changes = [change for command in decision.commands for change in self._changes(command, seen.present, document)]
         heading = f"# {seen.rollout}: {decision.progress.phase}, {decision.progress.percent} %: {decision.progress.because}"
         waiting = f"\n# waits for {decision.waits_for}" if decision.waits_for else ""
-        text = "\n".join((heading + waiting, *(str(change) for change in changes)))
         self._stand(decision.progress, waits_for=decision.waits_for)
-        if text != self._shown:
-            self._shown = text
-            self._show(text)
+        # Not the whole text: times and what is waited for change with every look, and what is to be done does not.
+        news = f"{heading} {seen.present} {len(changes)}"
+        if news != self._shown:
+            self._shown = news
+            self._show("\n".join((heading + waiting, *(str(change) for change in changes))))
 
     def _changes(self, command: Command, present: Present, document: Document) -> tuple[Change, ...]:
         match command:

@@ -85,10 +85,13 @@ class ObjectPatch:
         return shlex.join((*words, "--type", "json", "--field-manager", FIELD_MANAGER, "--patch", body))
 
 
-def patch_of(ref: ObjectRef, document: Mapping[str, Any], operations: Sequence[Operation]) -> ObjectPatch:
-    """The patch of an object as it was read."""
-    version = {"op": "test", "path": "/metadata/resourceVersion", "value": str(document["metadata"]["resourceVersion"])}
-    return ObjectPatch(ref, (version, *operations))
+def patch_of(ref: ObjectRef, version: str, operations: Sequence[Operation]) -> ObjectPatch:
+    """The patch of an object that was read as this ``resourceVersion``."""
+    return ObjectPatch(ref, ({"op": "test", "path": "/metadata/resourceVersion", "value": version}, *operations))
+
+
+def version_of(document: Mapping[str, Any]) -> str:
+    return str(document["metadata"]["resourceVersion"])
 
 
 def annotate(document: Mapping[str, Any], key: str, text: str) -> tuple[Operation, ...]:

@@ -18,7 +18,7 @@ import msgspec
 
 from shadowproxy.errors import RouterBusy, RouterConflict, RouterRefused
 from shadowproxy.promote.cluster import Cluster
-from shadowproxy.promote.json_patch import FIELD_MANAGER, ObjectPatch, ObjectRef
+from shadowproxy.promote.json_patch import FIELD_MANAGER, ObjectPatch, ObjectRef, version_of
 
 _JSON = "application/json"
 _JSON_PATCH = "application/json-patch+json"
@@ -71,14 +71,13 @@ class Kube:
         :class:`~shadowproxy.errors.RouterConflict` where its ``resourceVersion`` is not the present one."""
         return _there(await self._ask("PUT", f"{ref.path}/{ref.name}", str(ref), document))
 
-    async def patch(self, patch: ObjectPatch) -> None:
+    async def patch(self, patch: ObjectPatch) -> Document:
         """Apply a JSON Patch. A test that fails is answered like an object that is not valid (422): what is there now tells them apart."""
         path = f"{patch.ref.path}/{patch.ref.name}"
         try:
-            await self._ask("PATCH", path, str(patch.ref), patch.operations, _JSON_PATCH)
+            return _there(await self._ask("PATCH", path, str(patch.ref), patch.operations, _JSON_PATCH))
         except _Unprocessable as exc:
-            present = await self.read(patch.ref)
-            if str(present["metadata"]["resourceVersion"]) != patch.tested_version:
+            if version_of(await self.read(patch.ref)) != patch.tested_version:
                 raise RouterConflict(f"{patch.ref} was changed meanwhile") from exc
             raise
 

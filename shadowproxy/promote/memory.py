@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from shadowproxy.errors import RouterBusy, RouterRefused
-from shadowproxy.promote.json_patch import ObjectRef
+from shadowproxy.promote.json_patch import ObjectRef, patch_of, version_of
 from shadowproxy.promote.kube import Kube
 
 _KEY = "rollout"
@@ -28,7 +28,7 @@ class Memory(Protocol):
 
 
 class ConfigMapMemory:
-    """A ConfigMap of our own. It is replaced by the version that was read, so that of two controllers one is told."""
+    """A ConfigMap of our own. It is changed from the version that was read, so that of two controllers one is told."""
 
     def __init__(self, kube: Kube, namespace: str, name: str) -> None:
         self._kube = kube
@@ -40,18 +40,19 @@ class ConfigMapMemory:
 
     async def read(self) -> str | None:
         document = await self._kube.look_up(self._ref)
-        self._version = None if document is None else str(document["metadata"]["resourceVersion"])
+        self._version = None if document is None else version_of(document)
         return None if document is None else (document.get("data") or {}).get(_KEY)
 
     async def write(self, record: str) -> None:
         """Raises :class:`~shadowproxy.errors.RouterConflict` where somebody wrote since it was read."""
-        metadata = {"name": self._ref.name, "namespace": self._ref.namespace}
-        document = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {_KEY: record}}
+        data = {_KEY: record}
         if self._version is None:
-            written = await self._kube.create(self._ref, document)
+            metadata = {"name": self._ref.name, "namespace": self._ref.namespace}
+            written = await self._kube.create(self._ref, {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data})
         else:
-            written = await self._kube.replace(self._ref, {**document, "metadata": {**metadata, "resourceVersion": self._version}})
-        self._version = str(written["metadata"]["resourceVersion"])
+            operation = {"op": "add", "path": "/data", "value": data}
+            written = await self._kube.patch(patch_of(self._ref, self._version, [operation]))
+        self._version = version_of(written)
 
 
 class FileMemory:

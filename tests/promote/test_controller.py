@@ -14,8 +14,11 @@ from tests.promote.accidents import WatchedRouter
 from tests.promote.steering import STEP_S, Bench
 from tests.promote.worlds import WORLDS, world
 
+#: These start a process for every word they say.
+SLOW = [pytest.param(name, marks=pytest.mark.slow) if name in ("git versions", "program") else name for name in WORLDS]
 
-@pytest.fixture(params=WORLDS)
+
+@pytest.fixture(params=SLOW)
 async def bench(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Bench]:
     async with world(request.param, tmp_path) as made:
         yield Bench(made)
@@ -168,6 +171,7 @@ async def test_dry_run_changes_nothing_and_shows_the_first_step(bench: Bench) ->
     bench.start(dry_run=True)
     bench.judge("promote")
     await bench.controller.look()
+    bench.clock.advance(STEP_S)
     await bench.controller.look()
     assert bench.world.percent() == 0
     assert await bench.recorded() is None

@@ -213,6 +213,7 @@ async def test_loser_never_acts_and_takes_over_where_the_leader_ended(bench: Ben
     routers = [WatchedRouter(bench.world.connect()[0]) for _ in range(2)]
     first = bench.start(routers[0], bench.world.connect()[1], one)
     second = bench.start(routers[1], bench.world.connect()[1], other)
+    await one.renew()
     for _ in range(3):
         bench.clock.advance(STEP_S)
         bench.judge("promote")

@@ -90,7 +90,7 @@ async def close_clients() -> None:
         await _OPENED.pop().close()
 
 
-def _documents(shape: Shape) -> list[dict[str, Any]]:
+def documents_of(shape: Shape) -> list[dict[str, Any]]:
     match shape:
         case VirtualService():
             return [read(VIRTUAL_SERVICE)]
@@ -104,9 +104,12 @@ def _documents(shape: Shape) -> list[dict[str, Any]]:
             return [llm_service("chat-v2", 0), llm_service("chat-v1", 100)]
 
 
-def weight_of(api: FakeKubernetes, shape: Shape) -> tuple[int, int]:
+Get = Callable[[str, str, str, str], dict[str, Any]]
+
+
+def weights_of(get: Get, shape: Shape) -> tuple[int, int]:
     """Weights of candidate and primary by the rules of each API, told again without the code under test."""
-    found = [api.get(ref.group, ref.plural, ref.namespace, ref.name)["spec"] for ref in shape.objects]
+    found = [get(ref.group, ref.plural, ref.namespace, ref.name)["spec"] for ref in shape.objects]
     match shape:
         case VirtualService():
             primary, candidate, *_ = found[0]["http"][1]["route"]
@@ -144,15 +147,16 @@ def _meddle(api: FakeKubernetes, shape: Shape, percent: int) -> None:
         api.edit(ref.group, ref.plural, ref.namespace, ref.name, change)
 
 
-def _share(api: FakeKubernetes, shape: Shape) -> float:
-    candidate, primary = weight_of(api, shape)
+def share_of(get: Get, shape: Shape) -> float:
+    """The candidate's share in percent. ``get`` finds an object by group, plural, namespace and name."""
+    candidate, primary = weights_of(get, shape)
     return 100 * candidate / (candidate + primary)
 
 
 @contextlib.asynccontextmanager
 async def cluster_world(name: str, shape: Shape) -> AsyncIterator[World]:
     async with FakeKubernetes(CHECKS, KINDS) as api:
-        for ref, document in zip(shape.objects, _documents(shape), strict=True):
+        for ref, document in zip(shape.objects, documents_of(shape), strict=True):
             api.put(ref.group, ref.version, ref.plural, document)
 
         def connect() -> tuple[Router, Memory | None]:
@@ -164,7 +168,7 @@ async def cluster_world(name: str, shape: Shape) -> AsyncIterator[World]:
             api.delete(ref.group, ref.plural, ref.namespace, ref.name)
 
         try:
-            yield World(name, connect, lambda: _share(api, shape), lambda percent: _meddle(api, shape, percent), vanish, api=api)
+            yield World(name, connect, lambda: share_of(api.get, shape), lambda percent: _meddle(api, shape, percent), vanish, api=api)
         finally:
             await close_clients()
 

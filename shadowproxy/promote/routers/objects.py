@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from shadowproxy.promote.json_patch import FieldChange, ObjectPatch, annotate, disown, patch_of
+from shadowproxy.promote.json_patch import FieldChange, ObjectPatch, annotate, disown, patch_of, version_of
 from shadowproxy.promote.kube import Kube
 from shadowproxy.promote.present import Present
 from shadowproxy.promote.progress import ANNOTATION
@@ -62,7 +62,7 @@ class ObjectRouter:
 
     def disown(self, present: Present) -> tuple[Change, ...]:
         pairs = zip(self._shape.objects, present.source, strict=True)
-        return tuple(patch_of(ref, document, operations) for ref, document in pairs if (operations := disown(document)))
+        return tuple(patch_of(ref, version_of(document), operations) for ref, document in pairs if (operations := disown(document)))
 
     async def make(self, change: Change) -> None:
         assert isinstance(change, ObjectPatch)
@@ -83,7 +83,7 @@ class ObjectRouter:
         operations = [operation for change in changes if change.document == index for operation in change.operations()]
         if self.carries_memory and index == 0:
             operations += annotate(document, ANNOTATION, note.record)
-        return patch_of(self._shape.objects[index], document, operations)
+        return patch_of(self._shape.objects[index], version_of(document), operations)
 
 
 def _totals(shifts: Sequence[Shift], note: Note) -> tuple[int, ...]:
