@@ -4,7 +4,8 @@
 
 A record has three exchanges: the primary's, the control's and a candidate's, each with an answer of its own. Rates are per second of
 processor time of the writing thread, on one core, so that what else the machine does counts as little as it can; rounds are interleaved.
-Bodies are JSON of half a kilobyte (request 0.3), of one, of four, or a stream of 100 events. One answer in ten holds an address and a phone number.
+Bodies are JSON of half a kilobyte (request 0.3), of one, of four, or a stream of 100 events. One answer in ten holds an address and a
+phone number.
 """
 
 from __future__ import annotations
@@ -28,30 +29,10 @@ from shadowproxy.journal.writer import JournalWriter
 
 JSON: Headers = ((b"content-type", b"application/json"), (b"date", b"x"), (b"server", b"uvicorn"))
 EVENTS: Headers = ((b"content-type", b"text/event-stream"), (b"date", b"x"))
-WORDS = [
-    "the",
-    "node",
-    "that",
-    "overflows",
-    "is",
-    "split",
-    "at",
-    "its",
-    "median",
-    "key",
-    "and",
-    "the",
-    "median",
-    "moves",
-    "up",
-    "while",
-    "both",
-    "halves",
-    "become",
-    "children",
-    "of",
-    "it",
-]
+WORDS = (
+    *("the", "node", "that", "overflows", "is", "split", "at", "its", "median", "key", "and", "moves", "up", "while"),
+    *("both", "halves", "become", "children", "of", "it"),
+)
 PERSONAL = " Write to ada.lovelace@example.com or call +44 20 7946 0958."
 
 Offer = tuple[Exchange, tuple[Exchange, ...]]

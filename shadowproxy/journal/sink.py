@@ -112,6 +112,8 @@ class JournalSink:
 
     def end(self, within_s: float) -> None:
         """The same for who has no event loop."""
+        if not self._thread.is_alive():
+            return
         until = time.monotonic() + within_s
         self._waiting.put(None)
         self._thread.join(within_s)

@@ -283,3 +283,10 @@ def test_every_metric_is_reported_by_its_labels(tmp_path: Path) -> None:
     assert reported.items() <= labels.items()
     assert labels.keys() - reported.keys() <= {JOURNAL_REDACTIONS.name, JOURNAL_BYTES.name, JOURNAL_EXCHANGES.name, JOURNAL_WAITING.name}
     assert JOURNAL_SEGMENTS.name in reported
+
+
+async def test_a_journal_that_never_began_ends_at_once(tmp_path: Path) -> None:
+    sink = JournalSink(_journal(tmp_path), {})
+    sink.offer(exchange(), ())
+    await sink.close(30)
+    assert segments_in(tmp_path) == []
