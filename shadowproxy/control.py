@@ -114,7 +114,10 @@ class Channel:
         self._decoder = msgspec.msgpack.Decoder(Message)
 
     def send(self, message: Message) -> None:
-        """Queue a message. Messages are small and bounded in number by their senders' timers."""
+        """Queue a message. Messages are small and bounded in number by their senders' timers. A line that is closing takes nothing: what
+        matters is said again on the next one."""
+        if self._writer.is_closing():
+            return
         payload = self._encoder.encode(message)
         self._writer.write(_LENGTH.pack(len(payload)) + payload)
 

@@ -140,3 +140,20 @@ async def test_socket_that_cannot_be_made_is_tried_again_and_told_once(path: Pat
     await listening.look()
     await (await control.connect(path)).close()
     listening.close()
+
+
+async def test_line_that_the_other_end_has_closed_takes_messages_without_complaint(path: Path) -> None:
+    """At the end of serve the children were still reporting: it was logged as a failed task."""
+    closed = asyncio.Event()
+
+    async def serve(channel: Channel) -> None:
+        await channel.close()
+        closed.set()
+
+    server = await control.listen(path, serve)
+    channel = await control.connect(path)
+    await closed.wait()
+    assert await channel.receive() is None
+    await channel.close()
+    channel.send(Ready())
+    server.close()
