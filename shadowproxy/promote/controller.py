@@ -95,7 +95,7 @@ class Controller:
         return self._standing
 
     async def run_forever(self, interval_s: float) -> None:
-        """Look every ``interval_s`` seconds; at least twice as often as the lease runs out."""
+        """Look every ``interval_s`` seconds: a third of the lease at most, or it runs out between two looks."""
         while True:
             await self.look()
             await asyncio.sleep(interval_s)
@@ -103,10 +103,7 @@ class Controller:
     async def look(self) -> Standing:
         """Look once, and do what follows. Never raises for what a router says."""
         async with self._one_at_a_time:
-            if self._show is None:
-                await self._leadership.renew()
-            if self._clock() >= self._not_before_s:
-                await self._look_guarded()
+            await self._look_guarded()
         return self._standing
 
     async def order(self, order: Order) -> Standing:
@@ -131,7 +128,10 @@ class Controller:
 
     async def _look_guarded(self) -> None:
         try:
-            await self._until_no_conflict(lambda progress, seen: decide(self._plan, progress, seen))
+            if self._show is None:
+                await self._leadership.renew()
+            if self._clock() >= self._not_before_s:
+                await self._until_no_conflict(lambda progress, seen: decide(self._plan, progress, seen))
         except RouterBusy as exc:
             self._not_before_s = self._clock() + exc.delay_s
             self._stand(problem=str(exc))
@@ -143,8 +143,9 @@ class Controller:
         """Hold, and tell a person; once for each thing that is wrong."""
         is_news = str(refused) != self._standing.problem
         self._stand(problem=str(refused))
-        if is_news and self._leadership.is_held():
+        if is_news:
             _log.error("%s holds: %s", self._candidate, refused)
+        if is_news and self._leadership.is_held():
             await self._listener.tell(Stuck(self._clock(), self._candidate, self._standing.progress, str(refused)))
 
     async def _until_no_conflict(self, deciding: Callable[[Progress | None, Seen], Decision]) -> None:

@@ -254,6 +254,18 @@ async def test_leader_whose_lease_runs_out_while_it_reads_writes_nothing(bench: 
     assert bench.world.percent() == 0
 
 
+async def test_lease_that_is_forbidden_holds_and_says_so(bench: Bench) -> None:
+    api = bench.world.api
+    assert api is not None
+    await bench.look("hold")
+    api.fault = lambda _, path: Fault(403, b'{"message": "leases are forbidden"}') if "/leases" in path else None
+    bench.start(*bench.world.connect(), lease(api, "one", ManualClock()))
+    bench.judge("promote")
+    await bench.controller.look()
+    assert "leases are forbidden" in bench.controller.standing.problem
+    assert bench.world.percent() == 0
+
+
 async def test_two_that_both_think_they_lead_take_each_step_once(bench: Bench) -> None:
     first = bench.start()
     second = bench.start()

@@ -6,7 +6,7 @@ Used by ``git``; ``manifest`` finds and replaces the values.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
 from shadowproxy.errors import RouterRefused
@@ -67,7 +67,7 @@ class VersionEdits:
     """Values that name a version: an image, a model, a prompt. ``candidate`` says what each is to be. There is nothing between 0 and 100
     %."""
 
-    candidate: Mapping[Place, str] = field(default_factory=dict)
+    candidate: Mapping[Place, str]
 
     def present(self, text: str) -> Present:
         manifest = Manifest(text)
