@@ -60,13 +60,16 @@ _CONSEQUENCES = {
 
 
 def _abstentions(gathering: Gathering) -> Iterator[LeftOut]:
-    """Kinds that could compare some pairs and not others. A kind that compared none at all is said to have had nothing."""
+    """Kinds that could compare some pairs and not others; those that compared none at all, in one line."""
     totals = gathering.likeness[CANDIDATE]
-    for kind in WEIGHTS if totals.pairs else ():
+    kinds = tuple(WEIGHTS) if totals.pairs else ()
+    if never := [kind for kind in kinds if not totals.scored[kind]]:
+        yield LeftOut(
+            f"comparison of {', '.join(never)}", "all pairs", "no pair had anything of the kind, or its comparator could not tell"
+        )
+    for kind in kinds:
         scored = totals.scored[kind]
-        if not scored:
-            yield LeftOut(f"comparison of {kind}", "all pairs", "no pair had anything of the kind, or its comparator could not tell")
-        elif scored < totals.pairs:
+        if 0 < scored < totals.pairs:
             missing = f"{count(totals.pairs - scored)} of {count(totals.pairs)} pairs ({share(totals.pairs - scored, totals.pairs)})"
             yield LeftOut(f"comparison of {kind}", missing, "nothing of the kind to compare, or its comparator could not tell")
     if totals.pairs and not totals.similarity.n:

@@ -115,7 +115,8 @@ def _outcome(outcome: str) -> str:
 _CELLS = 21
 _HALF = _CELLS // 2
 _MARGINS_SHOWN = 4.0
-_LEAST_MARGIN = 0.01
+#: Stands for a margin of 0.
+_FOR_ZERO = 0.01
 
 
 def bar(finding: Mapping[str, Any]) -> str:
@@ -123,7 +124,7 @@ def bar(finding: Mapping[str, Any]) -> str:
     if finding["mean"] is None:
         return "no data".ljust(_HALF) + "│" + " " * _HALF
     margin = float(finding["margin"])
-    reach = _MARGINS_SHOWN * max(abs(margin), _LEAST_MARGIN)
+    reach = _MARGINS_SHOWN * (abs(margin) or _FOR_ZERO)
 
     def steps(value: float) -> int:
         return round(min(max((value - margin) / reach, -1.0), 1.0) * _HALF)

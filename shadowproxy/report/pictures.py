@@ -17,10 +17,10 @@ _WIDTH, _HEIGHT = 340.0, 46.0
 _EDGE = 12.0
 _MIDDLE = 19.0
 
-#: The picture reaches no further from the margin than this many margins (or this much, where the margin is 0): with few pairs the bounds
+#: The picture reaches no further from the margin than this many margins (of :data:`_FOR_ZERO`, where the margin is 0): with few pairs the bounds
 #: are the whole range, and drawn to scale margin and zero would be one line. What lies further out ends in an arrow.
 _MARGINS_SHOWN = 8.0
-_LEAST_MARGIN = 0.01
+_FOR_ZERO = 0.01
 
 #: Half the width of the margin's label; a zero nearer than this would be written over it.
 _LABEL_HALF = 48.0
@@ -52,7 +52,7 @@ class _Line:
     def __init__(self, finding: Mapping[str, Any]) -> None:
         self._margin = float(finding["margin"])
         marks = (finding["lower"], finding["upper"], finding["mean"], 0.0)
-        most = _MARGINS_SHOWN * max(abs(self._margin), _LEAST_MARGIN)
+        most = _MARGINS_SHOWN * (abs(self._margin) or _FOR_ZERO)
         self._reach = min(max(abs(mark - self._margin) for mark in marks), most) * 1.08 or most
 
     def x(self, value: float) -> float:

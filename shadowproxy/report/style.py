@@ -70,6 +70,7 @@ svg.finding .bounds { fill: currentColor; opacity: .45; } svg.finding .cap { str
 svg.finding .end { fill: currentColor; } svg.finding .mean { fill: currentColor; stroke: var(--card); stroke-width: 1.5; }
 svg .bar { fill: var(--quiet); } svg .candidate .bar { fill: var(--accent); } svg .control .bar { fill: var(--quiet); opacity: .65; }
 svg .track { fill: var(--shade); } svg .median { stroke: var(--text); stroke-width: 2; }
+.number svg { margin: .15rem 0 0 auto; }
 figure { margin: 0 0 1.4rem; } figcaption { grid-column: 1 / -1; } figcaption h3 { margin-top: .6rem; }
 @media (min-width: 64rem) {
   figure { display: grid; grid-template-columns: minmax(0, 5fr) minmax(0, 4fr); gap: 0 2rem; align-items: center; }

@@ -66,7 +66,7 @@ def test_equal_texts_have_no_change(text: str) -> None:
 def test_kept_pieces_say_the_same_words(primary: str, other: str) -> None:
     for piece in difference(primary, other).pieces:
         if piece.is_kept:
-            assert piece.primary.split() == piece.other.split()
+            assert "".join(piece.primary.split()) == "".join(piece.other.split())
 
 
 @pytest.mark.parametrize(

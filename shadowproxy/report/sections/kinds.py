@@ -28,9 +28,9 @@ def kinds_section(contents: Contents) -> Markup | None:
         return None
     if not kinds:
         return section("kinds", "What differs", tag("p", "Nothing: no pair has a divergence."))
-    heads = ("kind", "pairs", "share", "", *(each.value for each in _SEVERITIES), "control")
+    heads = ("kind", "pairs", "share", *(each.value for each in _SEVERITIES), "control")
     rows = [_row(contents, kind, severities) for kind, severities in kinds]
-    numbers = frozenset({1, 2, 4, 5, 6, 7, 8})
+    numbers = frozenset(range(1, 8))
     said = "Pairs with a difference of each kind, by the gravest in the pair. The last column is the primary against itself."
     more = folded(f"{len(rows) - _SHOWN} more kinds", table("More kinds", heads, rows[_SHOWN:], numbers=numbers)) if rows[_SHOWN:] else None
     return section("kinds", "What differs", tag("p", said, class_="quiet"), table("Kinds", heads, rows[:_SHOWN], numbers=numbers), more)
@@ -48,8 +48,7 @@ def _row(contents: Contents, kind: str, severities: Counter[str]) -> Sequence[Ch
     return (
         joined(tag("strong", kind), joined(tag("br"), quiet(meaning)) if meaning else None),
         count(n),
-        share(n, pairs),
-        share_bar(n, pairs),
+        joined(share(n, pairs), share_bar(n, pairs)),
         *(count(severities[each]) if severities[each] else "" for each in _SEVERITIES),
         noise if totals[CONTROL].pairs else UNKNOWN,
     )

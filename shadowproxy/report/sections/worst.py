@@ -23,6 +23,9 @@ _DIVERGENCES = 12
 #: Of two answers that share less than this nothing is marked: everything would be.
 _LEAST_KEPT = 0.15
 
+#: Characters that fit into a text's box without scrolling, on a narrow screen.
+_FITTING_CHARACTERS = 600
+
 _RANKS = ("critical", "major", "minor", "info")
 
 _HOW_TO_READ = (
@@ -90,7 +93,7 @@ def _mark(name: str, words: str) -> Markup:
     return joined(words[: len(words) - len(inner)], tag(name, inner) if inner else None)
 
 
-def _arm(title: str, arm: ArmShown, words: Child) -> Markup:
+def _arm(title: str, arm: ArmShown, words: str) -> Markup:
     times = (("first content after", arm.ttft_s), ("took", arm.duration_s))
     facts = [
         "" if arm.outcome == "ok" else arm.outcome,
@@ -102,8 +105,11 @@ def _arm(title: str, arm: ArmShown, words: Child) -> Markup:
     return tag("div", tag("h4", title), quiet(said), empty or _text(words), _cut(arm.answer), class_="arm")
 
 
-def _text(words: Child) -> Markup:
-    return tag("div", words, class_="text", dir="auto", tabindex="0", role="group", aria_label="text")
+def _text(words: str) -> Markup:
+    """In a box that scrolls where it is long, and can then be scrolled from the keyboard."""
+    is_long = len(words) > _FITTING_CHARACTERS
+    reachable = {"tabindex": "0", "role": "region", "aria_label": "Text of an answer or question"} if is_long else {}
+    return tag("div", words, class_="text", dir="auto", **reachable)
 
 
 def _cut(excerpt: Excerpt) -> Markup | None:
