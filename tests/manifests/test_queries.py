@@ -19,10 +19,12 @@ import yaml
 
 from shadowproxy.config import build
 from shadowproxy.counts import METRICS
+from shadowproxy.testing.answers import load as load_recordings
 from shadowproxy.testing.recorded import Behaviour, RecordedLLM
 from tests.gateway.wires import closed_port
 from tests.judge.judging import judging, only_errors
 from tests.judge.real_prometheus import SCRAPE_S, RealPrometheus, needs_prometheus, prometheus
+from tests.llmjudge.endpoint import endpoint
 from tests.manifests.overlays import MANIFESTS
 from tests.manifests.test_alerts import RULES
 from tests.scripts import script
@@ -33,8 +35,8 @@ BOARDS = MANIFESTS / "monitoring" / "dashboards"
 OVERLAYS = MANIFESTS / "overlays"
 DEADLINE_S = 20.0
 
-#: Without data while nothing goes wrong that a test can bring about: a step fails by a bug of ours or by a full disk.
-SILENT = {"ShadowproxyStepFailures"}
+#: Recorded ones: only those get answers that differ.
+PROMPTS = [prompt.user for prompt in load_recordings().prompts][:12]
 
 
 def panels() -> Iterator[tuple[str, str]]:
@@ -108,7 +110,8 @@ async def filled(folder: Path) -> AsyncIterator[tuple[RealPrometheus, str]]:
             prometheus(folder, {"shadowproxy": [f"127.0.0.1:{port}"], "shadowproxy-judge": [f"127.0.0.1:{judge_port}"]})
         )
         primary = await stack.enter_async_context(RecordedLLM(Behaviour(speed=100)))
-        candidate = await stack.enter_async_context(RecordedLLM(Behaviour(speed=100, seed=2, fail_percent=20)))
+        candidate = await stack.enter_async_context(RecordedLLM(Behaviour("equal", speed=100, seed=2, fail_percent=20)))
+        preferring = await stack.enter_async_context(endpoint())
         tree = {
             **PLAIN,
             "primary": {"url": primary.url},
@@ -116,16 +119,23 @@ async def filled(folder: Path) -> AsyncIterator[tuple[RealPrometheus, str]]:
             "embed": {"backend": "none"},
             "gates": {**only_errors(0.3), "judge": {"enabled": True}},
             "verdict": {"soak_s": 0, "min_pairs": 5, "interval_s": 0.2},
-            # Any model will do: what it says is no preference, and costs all the same.
-            "llm_judge": {"url": candidate.url, "model": "m", "percent": 100, "prompt_price": 1, "completion_price": 1},
+            "llm_judge": {
+                "url": preferring.url,
+                "model": "another",
+                "percent": 100,
+                "prompt_price": 1,
+                "completion_price": 1,
+                "requests_per_minute": 600,
+            },
             "judge": {"listen": f"127.0.0.1:{judge_port}", "interval_s": 0.3, "prometheus": {"url": stored.url, "window_s": 3600}},
             "admin": {"listen": f"127.0.0.1:{port}"},
         }
         serve = await stack.enter_async_context(serving(tree, stops_cleanly=False))
         await stack.enter_async_context(judging(folder, tree))
-        for number in range(12):
-            await ask(serve.url, chat(f"question {number}", is_streamed=number % 2 == 0))
-        await serve.wait_for("shadowproxy_cells_total", 12, check="error")
+        for number, prompt in enumerate(PROMPTS):
+            await ask(serve.url, chat(prompt, is_streamed=number % 2 == 0))
+        await serve.wait_for("shadowproxy_cells_total", len(PROMPTS), check="error")
+        await serve.wait_until(lambda scrape: scrape.value("shadowproxy_llm_judge_cost_total"))
         await lose_evidence(serve)
         await primary.stop()
         assert (await ask(serve.url, chat("and you", is_streamed=False))).status == 502
@@ -164,7 +174,6 @@ async def test_every_query_finds_what_a_real_run_leaves_behind(tmp_path: Path) -
         open_queries = {
             f"{whose}: {query}": filled_in(query, rollout)
             for whose, query in (*panels(), *((whose, query) for whose, query, _ in variables()), *alerts(), *asked())
-            if whose not in SILENT
         }
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(DEADLINE_S):
