@@ -36,12 +36,13 @@ _SHAPES = bytes(
     else 32
     for code in range(256)
 )
+_IBAN = re.compile(rb"aa00(?<![a0]aa00)")
 _CARD = re.compile(rb"0000(?:0{9}|--?0000--?0000--?0000|--?000000--?0000)")  # -- is U+00A0 in UTF-8
 
 _IPV4 = re.compile(r"\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]")
 _IPV6 = re.compile(r":[0-9A-Fa-f]{0,4}:")
-_PHONE = re.compile(r"[0-9](?:[ \u00a0().\/-]{0,2}[0-9]){8}")
-_PHONE_SHAPE = re.compile(rb"0(?:-{0,2}0){8}")
+_PHONE = re.compile(r"[0-9](?:[ \u00a0().\/-]{0,3}[0-9]){8}")
+_PHONE_SHAPE = re.compile(rb"0(?:-{0,3}0){8}")
 _FLOAT = re.compile(r"[0-9]\.[0-9]+")
 #: Before a bare number: the last letter of tel, phone, mobile, cell, fax, whatsapp, call or text, and what comes between.
 _NAMED_BEFORE = re.compile(r"[lexpt][^\w+\n]{1,5}\Z", re.IGNORECASE)
@@ -121,8 +122,7 @@ def email(seen: Seen) -> bool:
 
 
 def iban(seen: Seen) -> bool:
-    shape = seen.shape
-    return b"aa00" in shape and (b"-aa00" in shape or b" aa00" in shape or shape.startswith(b"aa00"))
+    return _IBAN.search(seen.shape) is not None
 
 
 def card(seen: Seen) -> bool:
@@ -143,8 +143,8 @@ def phone(seen: Seen) -> bool:
 
 
 def named_phone(seen: Seen) -> bool:
-    """A long number behind a word that says what it is; gaps may come before its nine digits."""
-    return any([_NAMED_BEFORE.search(before) or not number.isdecimal() for before, number in seen.long_numbers])  # noqa: C419
+    """Nine digits together, behind a word that says what they are."""
+    return any([_NAMED_BEFORE.search(before) for before, number in seen.long_numbers if number[:9].isdecimal()])  # noqa: C419
 
 
 def _is_written_as_phone(before: str, number: str) -> bool:

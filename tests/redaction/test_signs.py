@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shadowproxy.redaction.detectors import DETECTORS, Detector
+from shadowproxy.redaction.detectors import DETECTORS, Detector, find
 from shadowproxy.redaction.signs import Seen
 from tests.redaction.test_masking import KEPT, MASKED
 
@@ -104,6 +104,12 @@ def test_no_sign_means_no_find(pieces: list[str], gap: str) -> None:
     text = gap.join(pieces)
     for detector in DETECTORS:
         assert detector.sign(Seen(text)) or not _finds(detector, text), detector.kind
+
+
+def test_two_gaps_behind_a_bracket_are_still_a_phone() -> None:
+    """The sign once allowed fewer gaps than the pattern, and "(555)  123-4567" went by."""
+    text = "(555)  123-4567"
+    assert [each.kind for each in find(text)] == ["phone"]
 
 
 def test_plain_prose_and_an_ordinary_reply_show_no_sign() -> None:
