@@ -17,7 +17,7 @@ _WIDTH, _HEIGHT = 340.0, 46.0
 _EDGE = 12.0
 _MIDDLE = 19.0
 
-#: The picture reaches no further from the margin than this many margins (of :data:`_FOR_ZERO`, where the margin is 0): with few pairs the bounds
+#: The picture reaches no further from the margin than this many margins (of :data:`_FOR_ZERO`, where it is 0): with few pairs the bounds
 #: are the whole range, and drawn to scale margin and zero would be one line. What lies further out ends in an arrow.
 _MARGINS_SHOWN = 8.0
 _FOR_ZERO = 0.01

@@ -52,6 +52,7 @@ thead th { color: var(--quiet); font-size: .82rem; font-weight: 600; border-bott
 th, td { text-align: left; vertical-align: top; padding: .45rem 1rem .45rem 0; overflow-wrap: break-word; }
 tbody th { font-weight: 400; min-width: 7rem; }
 tbody tr + tr > * { border-top: 1px solid var(--line); }
+.numbers td:last-child { min-width: 15rem; }
 .number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 .pill { white-space: nowrap; font-size: .84rem; font-weight: 600; border: 1px solid currentColor;
   border-radius: 99px; padding: .08rem .6rem; }

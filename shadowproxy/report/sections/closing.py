@@ -34,6 +34,10 @@ def provenance_section(contents: Contents) -> Markup:
     rows = [(name, tag("code", value) if is_digest else value) for name, value, is_digest in provenance(contents.document)]
     rules = contents.document["rules"]
     margins = [(f"margin of {gate}", amount(margin)) for gate, margin in rules["margins"].items()]
-    others = [(name, str(value)) for name, value in rules.items() if name != "margins" and value is not None]
+    others = [
+        (name, f"{value:.4g}" if isinstance(value, float) else str(value))
+        for name, value in rules.items()
+        if name != "margins" and value is not None
+    ]
     decision = folded("The rule of decision", table("Rule of decision", ("setting", "value"), [*others, *margins]))
     return section("provenance", "Where this comes from", table("Provenance", ("what", "which"), rows), decision)

@@ -83,7 +83,7 @@ def _numbers(route: str, findings: Sequence[_Finding]) -> Markup:
         )
         for each in findings
     )
-    return folded("The numbers", table(f"Numbers of route {route}", heads, rows, numbers=frozenset(range(1, 9))))
+    return folded("The numbers", table(f"Numbers of route {route}", heads, rows, numbers=frozenset(range(1, 9)), class_="numbers"))
 
 
 def _matrix(findings: Sequence[_Finding]) -> Markup:
