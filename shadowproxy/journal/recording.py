@@ -65,7 +65,7 @@ class Recorder:
         """The record of one request."""
         request = primary.request
         return Record(
-            id=primary.id,
+            id=_encodable(primary.id),
             route=primary.route,
             issued_at_s=primary.issued_at_s,
             method=request.method,
@@ -112,7 +112,7 @@ class Recorder:
         return known
 
     def _text(self, text: str) -> str:
-        return text if self._redactor is None else self._redactor.text(text)
+        return _encodable(text if self._redactor is None else self._redactor.text(text))
 
     # --- bodies ---------------------------------------------------------------------------------------------------------
 
@@ -148,6 +148,11 @@ def _body(data: bytes, was: str) -> Body:
         return Body(text=data.decode(), was=was)
     except UnicodeDecodeError:
         return Body(base64=base64.b64encode(data).decode(), was=was)
+
+
+def _encodable(text: str) -> str:
+    """The text without halves of surrogate pairs, which somebody's bytes may leave in it and no UTF-8 can hold."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
 def _media_type(header: bytes | None) -> str:

@@ -102,7 +102,8 @@ def candidates_of(record: Record) -> tuple[ArmRecord, ...]:
 
 
 def _headers(headers: TextHeaders) -> Headers:
-    return tuple((name.encode(), value.encode("utf-8", "surrogateescape")) for name, value in headers)
+    """A header's bytes are kept as Latin-1, which has one character for each."""
+    return tuple((name.encode("latin-1", "replace"), value.encode("latin-1", "replace")) for name, value in headers)
 
 
 def _reads(arm: ArmRecord) -> Iterable[Read]:

@@ -49,6 +49,11 @@ def test_headers_are_kept_by_name() -> None:
     assert record.headers == (("content-type", "application/json"), ("x-tenant", PSEUDONYMS("email", "ada@example.com")))
 
 
+def test_bytes_of_a_header_come_back() -> None:
+    sent = (*JSON, (b"x-tenant", b"caf\xe9 \xc3\xa9"))
+    assert _there_and_back(REDACTING.record(replace(exchange(), request=chat_request(headers=sent)))).request().headers == sent
+
+
 def test_nothing_personal_reaches_the_line() -> None:
     words = "write to ada@example.com or +49 30 12345678, key sk-proj-abcDEF123456ghiJKL789"
     primary = replace(exchange(words=words), request=replace(chat_request(words), target="/v1/chat/completions?mail=ada%40example.com"))
@@ -128,3 +133,10 @@ def test_any_exchange_comes_back_as_it_was(primary: Exchange) -> None:
 @given(_EXCHANGES)
 def test_any_exchange_can_be_redacted(primary: Exchange) -> None:
     assert len(_there_and_back(REDACTING.record(primary, (primary,))).exchanges()) == 2
+
+
+@given(st.text(st.characters()), st.text(st.characters()), st.text(st.characters()))
+def test_text_that_no_utf8_can_hold_costs_no_record(id_: str, target: str, failure: str) -> None:
+    primary = replace(exchange(id_), request=replace(chat_request(), target=target), failure=failure)
+    for recorder in (PLAIN, REDACTING):
+        assert _there_and_back(recorder.record(primary, session=failure)).primary.status == 200
