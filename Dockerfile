@@ -7,7 +7,7 @@ COPY shadowproxy shadowproxy
 # "yes" fails where "auto" would quietly interpret.
 ENV SHADOWPROXY_COMPILE=yes
 RUN python -m venv /opt/shadowproxy \
- && /opt/shadowproxy/bin/pip install --no-cache-dir ".[kubernetes,nats,otel]" \
+ && /opt/shadowproxy/bin/pip install --no-cache-dir ".[otel]" \
  && /opt/shadowproxy/bin/shadowproxy --version
 
 FROM python:3.11-slim-bookworm

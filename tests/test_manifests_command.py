@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import re
+import shlex
 import shutil
 from pathlib import Path
 from typing import Any
@@ -92,6 +94,14 @@ def test_commands_print(capsys: pytest.CaptureFixture[str]) -> None:
     printed = objects(capsys.readouterr().out)
     (found,) = (each for each in printed if each["kind"] == "ConfigMap")
     assert found["data"]["shadowproxy.yaml"] == MINIMAL.read_text(encoding="utf-8")
+
+
+def test_command_in_the_documentation_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    (line,) = re.findall(
+        r"^    shadowproxy manifests (render .+)$", (ROOT / "docs" / "kubernetes.md").read_text(encoding="utf-8"), re.MULTILINE
+    )
+    assert run(*shlex.split(line.replace("-c shadowproxy.yaml", f"-c {MINIMAL}"))) == 0
+    assert "image: registry.example.com/shadowproxy:0.1.0\n" in capsys.readouterr().out
 
 
 def test_wrong_configuration_is_not_rendered(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

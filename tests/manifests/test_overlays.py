@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,6 +12,7 @@ from shadowproxy import config
 from shadowproxy.admin.app import ENDPOINTS
 from tests.manifests.overlays import (
     FOLDERS,
+    ROOT,
     Object,
     built,
     containers,
@@ -62,6 +64,11 @@ def test_core_kinds_are_what_kubernetes_allows(folder: str) -> None:
     for each in built(folder):
         if is_core(each):
             kubernetes_validate.validate(each, "1.31", strict=True)
+
+
+def test_documentation_lists_every_folder() -> None:
+    rows = re.findall(r"^\| `([a-z/-]+)` \|", (ROOT / "docs" / "kubernetes.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert {row for row in rows if row in FOLDERS} == set(FOLDERS)
 
 
 # --- configuration ------------------------------------------------------------------------------------------------------
@@ -208,10 +215,24 @@ def test_clients_of_kserve_meet_us_and_not_the_model() -> None:
 
 
 def test_mesh_lets_flagger_call_hooks_and_nothing_else() -> None:
-    (policy,) = of_kind("overlays/gateway-istio", "AuthorizationPolicy")
-    (rule,) = (rule for rule in policy["spec"]["rules"] if "flagger" in str(rule["from"]))
+    policies = of_kind("overlays/judge", "AuthorizationPolicy")
+    (rule,) = (rule for policy in policies for rule in policy["spec"]["rules"] if "flagger" in str(rule["from"]))
     (to,) = rule["to"]
-    assert to["operation"] == {"ports": ["9901"], "methods": ["POST"], "paths": ["/flagger/*"]}
+    assert to["operation"] == {"ports": ["9902"], "methods": ["POST"], "paths": ["/flagger/*"]}
+
+
+@pytest.mark.parametrize("folder", ["overlays/gateway-istio", "overlays/judge"])
+def test_ports_that_the_mesh_lets_in_are_those_of_the_pods(folder: str) -> None:
+    ports = {str(port["containerPort"]) for _, _, pod in pods(folder) for each in containers(pod) for port in each["ports"]}
+    named = {
+        port
+        for policy in of_kind(folder, "AuthorizationPolicy")
+        for rule in policy["spec"]["rules"]
+        for to in rule["to"]
+        for port in to["operation"]["ports"]
+    }
+    assert named == ports
+    assert all(policy["spec"]["mtls"] == {"mode": "STRICT"} for policy in of_kind(folder, "PeerAuthentication"))
 
 
 def test_argo_cd_leaves_alone_what_is_steered_in_the_cluster() -> None:
