@@ -104,6 +104,7 @@ header { border-top: 0; border-left: 8px solid var(--wait); padding-left: 1rem; 
 nav { display: none; }
 .text { max-height: none; overflow: visible; } .scroll { overflow: visible; }
 details::details-content { content-visibility: visible; display: block; height: auto; }
+.numbers { font-size: 8pt; } .numbers td:last-child { min-width: 0; }
 tr, figure, .arm { break-inside: avoid; } h2, h3, summary { break-after: avoid; }
 del, ins, .pill, svg rect { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
 """
