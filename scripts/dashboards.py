@@ -9,6 +9,7 @@ Built with grafana-foundation-sdk, so that what Grafana would refuse does not bu
 from __future__ import annotations
 
 import argparse
+import string
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +17,7 @@ from pathlib import Path
 from grafana_foundation_sdk.builders import common, dashboard, prometheus, stat, table, timeseries
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models import dashboard as model
-from grafana_foundation_sdk.models.common import GraphDrawStyle, StackingMode
+from grafana_foundation_sdk.models.common import BigValueGraphMode, GraphDrawStyle, LegendDisplayMode, LegendPlacement, StackingMode
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
 FOLDER = Path(__file__).resolve().parents[1] / "manifests" / "monitoring" / "dashboards"
@@ -187,15 +188,17 @@ def _variable(name: str, query: str) -> dashboard.QueryVariable:
     return dashboard.QueryVariable(name).query(query).datasource(_SOURCE).refresh(refresh).sort(model.VariableSort.ALPHABETICAL_ASC)
 
 
-def _query(expr: str, legend: str) -> prometheus.Dataquery:
-    return prometheus.Dataquery().expr(expr).legend_format(legend).datasource(_SOURCE)
+def _query(expr: str, legend: str, name: str = "A") -> prometheus.Dataquery:
+    """A query; ``name`` tells it from the others of its panel."""
+    return prometheus.Dataquery().expr(expr).legend_format(legend).datasource(_SOURCE).ref_id(name)
 
 
 def _lines(title: str, description: str, *queries: tuple[str, str], unit: str = "short") -> timeseries.Panel:
     panel = timeseries.Panel().title(title).description(description).datasource(_SOURCE).unit(unit).height(_HEIGHT).span(_HALF)
-    for expr, legend in queries:
-        panel = panel.with_target(_query(expr, legend))
-    return panel.draw_style(GraphDrawStyle.LINE)
+    for name, (expr, legend) in zip(string.ascii_uppercase, queries, strict=False):
+        panel = panel.with_target(_query(expr, legend, name))
+    legends = common.VizLegendOptions().show_legend(True).display_mode(LegendDisplayMode.LIST).placement(LegendPlacement.BOTTOM)
+    return panel.draw_style(GraphDrawStyle.LINE).legend(legends)
 
 
 def _latency(title: str, metric: str) -> timeseries.Panel:
@@ -210,7 +213,8 @@ def _drops() -> timeseries.Panel:
 
 
 def _number(title: str, expr: str, unit: str) -> stat.Panel:
-    return stat.Panel().title(title).datasource(_SOURCE).unit(unit).height(_HEIGHT).span(_THIRD).with_target(_query(expr, "").instant())
+    panel = stat.Panel().title(title).datasource(_SOURCE).unit(unit).height(_HEIGHT).span(_THIRD).graph_mode(BigValueGraphMode.NONE)
+    return panel.with_target(_query(expr, "").instant())
 
 
 def _verdict(expr: str) -> stat.Panel:
@@ -218,13 +222,13 @@ def _verdict(expr: str) -> stat.Panel:
 
 
 def _states() -> stat.Panel:
-    panel = stat.Panel().title("Rollouts by state").datasource(_SOURCE).height(_HEIGHT).span(_HALF)
+    panel = stat.Panel().title("Rollouts by state").datasource(_SOURCE).height(_HEIGHT).span(_HALF).graph_mode(BigValueGraphMode.NONE)
     return panel.with_target(_query(f"sum by (state) (shadowproxy_verdict{{{_DECIDES}}})", "{{state}}").instant())
 
 
 def _all_verdicts() -> table.Panel:
     query = _query(f"min by (candidate, rollout) (shadowproxy_verdict_number{{{_DECIDES}}})", "").instant().format(PromQueryFormat.TABLE)
-    panel = table.Panel().title("Verdicts").datasource(_SOURCE).height(_HEIGHT).span(_HALF)
+    panel = table.Panel().title("Verdicts").datasource(_SOURCE).height(_HEIGHT).span(_HALF).show_header(True)
     return panel.with_target(query).mappings(_words())
 
 

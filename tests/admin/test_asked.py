@@ -11,6 +11,7 @@ import pytest
 import yaml
 from aiohttp.test_utils import TestClient
 
+from shadowproxy.admin.app import JUDGE_ENDPOINTS, build_judge
 from shadowproxy.admin.asked import HOOKS, NUMBERS, answer, read_call
 from shadowproxy.verdict.decision import State
 from shadowproxy.verdict.reasons import REASONS
@@ -80,6 +81,11 @@ async def test_number_of_nobody_is_no_number(query: str) -> None:
         reply = await client.get(f"/verdict/number{query}")
         assert reply.status == 404
         assert [each["candidate"] for each in (await reply.json())["error"]["known"]] == ["small", "large"]
+
+
+def test_a_judge_by_itself_is_asked_the_same_way() -> None:
+    assert {resource.canonical for resource in build_judge(FakeState(), None).router.resources()} == set(JUDGE_ENDPOINTS)
+    assert {"/verdict/number", "/flagger/{hook}"} <= set(JUDGE_ENDPOINTS)
 
 
 # --- Argo Rollouts ------------------------------------------------------------------------------------------------------

@@ -83,6 +83,18 @@ def test_dashboards_are_what_the_script_writes() -> None:
         assert (BOARDS / name).read_text(encoding="utf-8") == text, "run python scripts/dashboards.py"
 
 
+def test_queries_of_a_panel_can_be_told_apart_and_panels_do_not_overlap() -> None:
+    for path in BOARDS.glob("*.json"):
+        places = set()
+        for panel in json.loads(path.read_text(encoding="utf-8"))["panels"]:
+            names = [target["refId"] for target in panel["targets"]]
+            assert all(names)
+            assert len(set(names)) == len(names)
+            assert panel["options"], "Grafana fills in what is missing of the options, not options that are null"
+            places.add((panel["gridPos"]["x"], panel["gridPos"]["y"]))
+        assert len(places) == len(json.loads(path.read_text(encoding="utf-8"))["panels"])
+
+
 def test_queries_name_metrics_and_labels_that_exist() -> None:
     labels = {metric.name: {*metric.exported_labels, "job", "namespace", "pod", "instance"} for metric in METRICS}
     queries = [*panels(), *((whose, query) for whose, query, _ in variables()), *alerts(), *asked()]
