@@ -30,7 +30,9 @@ _DIGEST_DIGITS = 10
 def add_commands(commands: _Commands) -> None:
     """Add ``manifests`` with ``list`` and ``render``."""
     manifests = commands.add_parser("manifests", help="print Kubernetes manifests without Kustomize")
-    verbs = manifests.add_subparsers(required=True, metavar="VERB")
+    verbs = manifests.add_subparsers(
+        required=True, metavar="VERB", help="list what there is, or render one with your image, namespace and configuration"
+    )
     verbs.add_parser("list", help="print the names of what can be rendered").set_defaults(run=_list)
     render = verbs.add_parser("render", help="print the objects of one of them")
     render.add_argument("name", metavar="NAME", help="one of shadowproxy manifests list")
