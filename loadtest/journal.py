@@ -22,8 +22,8 @@ from pathlib import Path
 from machine import LOAD_CORE, description, on_cores
 from tables import number, show
 
+from shadowproxy.config import Journal
 from shadowproxy.exchange import CONTROL, PRIMARY, Exchange, Headers, Outcome, Read, Reply, Request
-from shadowproxy.journal.settings import Journal
 from shadowproxy.journal.sink import JournalSink
 from shadowproxy.journal.writer import JournalWriter
 

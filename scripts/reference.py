@@ -194,16 +194,26 @@ def _default(field: FieldInfo) -> str:
 
 
 def commands() -> Iterator[tuple[str, str]]:
-    """(command or command with option, its line of help)."""
-    parser = cli._parser()  # noqa: SLF001 - argparse has no public way to walk a parser
-    subparsers = next(action for action in parser._actions if isinstance(action, argparse._SubParsersAction))  # noqa: SLF001
-    for choice in subparsers._choices_actions:  # noqa: SLF001
-        yield f"shadowproxy {choice.dest}", choice.help or ""
-        for action in subparsers.choices[choice.dest]._actions:  # noqa: SLF001
-            if "--help" not in action.option_strings:
-                value = f" {action.metavar or action.dest.upper()}" if action.nargs is None else ""
-                names = ", ".join(f"{name}{value}" for name in action.option_strings) or (action.metavar or action.dest.upper())
-                yield f"shadowproxy {choice.dest} {names}", action.help or ""
+    """(command or command with option, its line of help), commands within commands included."""
+    yield from _commands_of("shadowproxy", cli._parser())  # noqa: SLF001 - argparse has no public way to walk a parser
+
+
+def _commands_of(above: str, parser: argparse.ArgumentParser) -> Iterator[tuple[str, str]]:
+    for subparsers in (action for action in parser._actions if isinstance(action, argparse._SubParsersAction)):  # noqa: SLF001
+        for choice in subparsers._choices_actions:  # noqa: SLF001
+            command = f"{above} {choice.dest}"
+            yield command, choice.help or ""
+            yield from _options_of(command, subparsers.choices[choice.dest])
+            yield from _commands_of(command, subparsers.choices[choice.dest])
+
+
+def _options_of(command: str, parser: argparse.ArgumentParser) -> Iterator[tuple[str, str]]:
+    for action in parser._actions:  # noqa: SLF001
+        if "--help" not in action.option_strings and not isinstance(action, argparse._SubParsersAction):  # noqa: SLF001
+            metavar = action.metavar if isinstance(action.metavar, str) else action.dest.upper()
+            value = f" {metavar}" if action.nargs is None else ""
+            names = ", ".join(f"{name}{value}" for name in action.option_strings) or metavar
+            yield f"{command} {names}", action.help or ""
 
 
 # --- text -------------------------------------------------------------------------------------------------------------------
@@ -259,7 +269,7 @@ def reference() -> str:
         "<!-- Written by scripts/reference.py from the source. Change the source, then run it. -->",
         "## Command line",
         table(("command", "does"), [(f"`{command}`", markdown(text)) for command, text in commands()]),
-        "Exit codes: 0 done, 1 something went wrong, 2 bad configuration or usage, 130 interrupted. `verdict`: 0 promote, 3 hold, 4 rollback.",
+        "Exit codes: 0 done, 1 something went wrong, 2 bad configuration or usage, 130 interrupted. Of `verdict` also 3 hold, 4 rollback.",
         "## Configuration",
         "YAML. Unknown keys are refused with the nearest known name, and every problem is reported at once. Of the sections only `primary` "
         "must be there; one that is there needs its required keys. `[]` stands for each item of a list. Times are in seconds.",
@@ -273,7 +283,9 @@ def reference() -> str:
         _plain(ENDPOINTS, "path", "answers"),
         "## Verdict reasons",
         "Each reason of a verdict has a code, a text and its numbers.",
-        table(("code", "meaning", "what to do"), [(f"`{code}`", markdown(text), markdown(REMEDIES[code])) for code, text in REASONS.items()]),
+        table(
+            ("code", "meaning", "what to do"), [(f"`{code}`", markdown(text), markdown(REMEDIES[code])) for code, text in REASONS.items()]
+        ),
         "## Not mirrored",
         "Label `reason` of `shadowproxy_not_mirrored_total`. The client's request is served all the same.",
         _plain(NOT_MIRRORED_REASONS, "reason", "the exchange was not mirrored because"),

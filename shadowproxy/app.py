@@ -14,6 +14,7 @@ from shadowproxy.admin import app as admin
 from shadowproxy.config import Config, Secret
 from shadowproxy.config import load as load_config
 from shadowproxy.errors import ConfigError, ConfigProblem, ShadowproxyError
+from shadowproxy.journal.redacting import recorder_for
 from shadowproxy.logs import set_up
 from shadowproxy.standalone_judge import StandaloneJudge, source_of
 from shadowproxy.supervisor import Supervisor
@@ -95,6 +96,8 @@ def check(config: Config) -> None:
     check_secrets(config)
     comparing.check(config)
     judge_building.check(config)
+    if config.journal is not None:
+        recorder_for(config.journal.redact, {})
 
 
 def check_secrets(config: Config) -> None:
@@ -122,6 +125,8 @@ def _secrets(config: Config) -> Iterator[tuple[str, Secret]]:
             yield f"candidates[{index}].auth", candidate.auth
     if config.telemetry and config.telemetry.auth:
         yield "telemetry.auth", config.telemetry.auth
+    if config.journal and config.journal.redact.key:
+        yield "journal.redact.key", config.journal.redact.key
     if config.llm_judge and config.llm_judge.auth:
         yield "llm_judge.auth", config.llm_judge.auth
     for key in ("prometheus", "admin", "events"):

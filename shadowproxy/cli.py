@@ -15,6 +15,7 @@ import uvloop
 from shadowproxy import app, config
 from shadowproxy.compiled import is_compiled
 from shadowproxy.errors import ConfigError, InputError, ShadowproxyError
+from shadowproxy.journal.commands import add_commands as add_journal_commands
 
 #: argparse has no public name for what add_subparsers returns.
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001
@@ -62,6 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_compare(commands)
     _add_verdict(commands)
     _add_plan(commands)
+    add_journal_commands(commands)
 
     demo = commands.add_parser("demo", help="watch one good and one bad candidate being judged, on recorded answers")
     demo.add_argument("--keep", action="store_true", help="leave everything running afterwards and print the addresses")
@@ -90,6 +92,15 @@ def _add_verdict(commands: Commands) -> None:
         verdict.add_argument(f"--{arm}", type=Path, required=is_required, metavar="FILE.jsonl", help=f"{about}, joined by id")
     verdict.add_argument("--json", action="store_true", help="print the verdict document instead of a table")
     verdict.add_argument("-o", "--out", type=Path, metavar="OUT.jsonl", help="write every pair with its divergences, too")
+    verdict.add_argument(
+        "--report",
+        action="append",
+        default=[],
+        type=Path,
+        metavar="FILE",
+        help="write a report: .html, .md, .xml (JUnit) or .json; repeatable",
+    )
+    verdict.add_argument("--raw", action="store_true", help="show texts in reports as they are, with personal data and secrets")
     _add_offline(verdict)
     verdict.set_defaults(run=_verdict)
 
@@ -133,9 +144,10 @@ def _compare(options: argparse.Namespace) -> int:
 def _verdict(options: argparse.Namespace) -> int:
     from shadowproxy.offline import verdict_command
     from shadowproxy.offline.settings import bench, settings
+    from shadowproxy.report.writing import kinds_of
 
     read = settings(options.config, options.embedder)
-    inputs = verdict_command.Inputs(options.primary, options.candidate, options.control, options.out)
+    inputs = verdict_command.Inputs(options.primary, options.candidate, options.control, options.out, kinds_of(options.report), options.raw)
     return verdict_command.run(inputs, read, bench(read), as_json=options.json)
 
 

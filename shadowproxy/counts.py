@@ -168,6 +168,21 @@ TELEMETRY_METRIC_EXPORTS = Metric(
     "shadowproxy_telemetry_metric_exports_total", ("result",), "Exports of metrics to the OpenTelemetry collector: exported or failed."
 )
 
+JOURNAL_RECORDS = Metric(
+    "shadowproxy_journal_records_total",
+    ("result",),
+    "Requests offered to the journal: written, or lost to queue_full, too_large, write_failed or record_failed.",
+)
+JOURNAL_EXCHANGES = Metric("shadowproxy_journal_exchanges_total", (), "Exchanges written to the journal, of all arms.")
+JOURNAL_BYTES = Metric("shadowproxy_journal_bytes_total", (), "Bytes written to the journal, compressed.")
+JOURNAL_SEGMENTS = Metric(
+    "shadowproxy_journal_segments_total",
+    ("event",),
+    "Segments of the journal: opened, shipped, ship_failed, and removed (here and at the URL) because max_bytes was reached.",
+)
+JOURNAL_REDACTIONS = Metric("shadowproxy_journal_redactions_total", ("kind",), "Values replaced before the journal was written, by kind.")
+JOURNAL_WAITING = Metric("shadowproxy_journal_waiting_records", (), "Records that wait for the journal's thread.", "gauge")
+
 METRICS: tuple[Metric, ...] = tuple(value for value in list(globals().values()) if isinstance(value, Metric))
 
 #: Label ``reason`` of ``shadowproxy_not_mirrored_total`` → one line of documentation. Whatever is refused or lost before a copy is sent

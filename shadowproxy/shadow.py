@@ -47,6 +47,7 @@ from shadowproxy.embed.service import EmbeddingService
 from shadowproxy.embed.windows import Vectors
 from shadowproxy.exchange import CONTROL, Answer, Asked, Comparison, Divergence, Exchange, Outcome
 from shadowproxy.handover.frames import ExchangeFrame
+from shadowproxy.journal.sink import NoSink, Sink
 from shadowproxy.mirror.admission import ArmShare, arms_for, refusal_of
 from shadowproxy.mirror.dispatch import ArmDispatch
 from shadowproxy.opinions import Opinions
@@ -119,7 +120,9 @@ class Shadow:
         dialects: CustomDialects | None = None,
         opinions: Opinions | None = None,
         on_compared: OnCompared | None = None,
+        sink: Sink | None = None,
     ) -> None:
+        self._sink: Sink = sink or NoSink()
         self._opinions = opinions
         self._on_compared = on_compared
         self._dialects = dialects
@@ -297,10 +300,14 @@ class Shadow:
         """Count every arm's comparison with the primary; the ticket is done."""
         if isinstance(seen, _Failed):
             self._guard.caught(seen.step, seen.failure)
+            with self._guard("journal"):
+                self._sink.offer(ticket.primary, tuple(ticket.exchanges.values()))
             self._lose(ticket)
             return
         with self._guard("compare"):
             request = self._request(ticket.primary, seen)
+            with self._guard("journal"):
+                self._sink.offer(ticket.primary, tuple(ticket.exchanges.values()), request.session)
             for arm in seen.others:
                 if arm != CONTROL:
                     self._resolve(ticket, arm, seen, seen.comparisons, request)

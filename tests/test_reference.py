@@ -132,11 +132,22 @@ def test_config_key_without_a_docstring_is_an_error(script: ModuleType) -> None:
 def test_every_command_and_option_has_a_line(rows: dict[str, dict[str, str]], capsys: pytest.CaptureFixture[str]) -> None:
     documented = rows["Command line"]
     assert all(documented.values())
-    commands = {name.split()[1] for name in documented}
-    assert commands == set(_listed_commands(_help_of(capsys)))
-    for command in commands:
-        shown = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", _help_of(capsys, command))) - {"--help"}
-        assert shown == {option for name in documented if name.split()[1] == command for option in re.findall(r"--[a-z-]+", name)}
+    for command in [(), *_commands_under((), capsys)]:
+        about = [name.split()[1:] for name in documented if tuple(name.split()[1 : 1 + len(command)]) == command]
+        shown = _help_of(capsys, *command)
+        assert {words[len(command)] for words in about if len(words) > len(command) and words[len(command)].islower()} >= set(
+            _listed(shown)
+        )
+        options = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", shown)) - {"--help", "--version"}
+        assert options <= {option for words in about for option in words if option.startswith("--")} | {
+            option.rstrip(",") for words in about for option in words if option.startswith("--")
+        }
+
+
+def _commands_under(command: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> Iterator[tuple[str, ...]]:
+    for name in _listed(_help_of(capsys, *command)):
+        yield (*command, name)
+        yield from _commands_under((*command, name), capsys)
 
 
 def _help_of(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
@@ -146,7 +157,7 @@ def _help_of(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     return capsys.readouterr().out
 
 
-def _listed_commands(text: str) -> list[str]:
+def _listed(text: str) -> list[str]:
     """First words of the lines indented by four under the list of commands."""
     return re.findall(r"^ {4}([a-z]+) ", text.partition("COMMAND\n")[2], re.MULTILINE)
 

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import random
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import orjson
 import pytest
@@ -17,6 +18,7 @@ from shadowproxy.config import build
 from shadowproxy.counts import (
     CELLS,
     COPIES,
+    JOURNAL_RECORDS,
     NOT_MIRRORED,
     PAIRS_COUNTED,
     PAIRS_ISSUED,
@@ -30,6 +32,8 @@ from shadowproxy.counts import (
 )
 from shadowproxy.exchange import Comparison, Divergence, Outcome, Severity, Timing
 from shadowproxy.handover.frames import ExchangeFrame
+from shadowproxy.journal.reader import read as read_journal
+from shadowproxy.journal.sink import JournalSink, NoSink
 from shadowproxy.processes.shadow import build_shadow
 from shadowproxy.shadow import Shadow
 from shadowproxy.tasks import Tasks
@@ -83,11 +87,12 @@ class Pipeline:
 @contextlib.asynccontextmanager
 async def pipeline(candidate: str, primary: str = "http://127.0.0.1:9", **sections: object) -> AsyncIterator[Pipeline]:
     arm = {"name": "v2", "url": candidate, "timeout_s": 5, **sections.pop("arm", {})}  # type: ignore[dict-item]
+    sink = sections.pop("sink", None)
     config = build(
         {"primary": {"url": primary}, "candidates": [arm], "embed": {"backend": "none"}, "units": {"drop_repeats": False}, **sections}
     )
     counts, tasks = Counts(), Tasks()
-    shadow = build_shadow(config, counts, tasks, lambda *_: None)
+    shadow = build_shadow(config, counts, tasks, lambda *_: None, sink=sink)  # type: ignore[arg-type]
     shadow.start(None, Means())
 
     async def sweep() -> None:
@@ -355,3 +360,31 @@ def test_evidence_that_waits_holds_no_words() -> None:
     kept = without_words(Comparison("v2", Outcome.OK, 0.9, False, False, timing, timing, found, {"facts": 0.9}))
     assert [(each.kind, each.severity, each.primary) for each in kept.divergences] == [("facts.number", Severity.MAJOR, "")]
     assert kept.scores == {"facts": 0.9}
+
+
+async def test_finished_requests_are_written_into_the_journal(tmp_path: Path) -> None:
+    section = build({"primary": {"url": "http://a:1"}, "journal": {"to": str(tmp_path / "journal"), "flush_records": 1}}).journal
+    assert section is not None
+    sink = JournalSink(section, {"v2": "v2-abc"})
+    sink.start()
+    async with Upstream(chat_reply("Paris.")) as up, pipeline(up.url, sink=sink) as p:
+        p.shadow.receive(frame(headers=[(b"content-type", b"application/json"), (b"x-tenant", b"acme")]))
+        await until(lambda: p.resolved() == {"ok": 1})
+        await sink.close(5)
+        sink.report(p.counts)
+        assert p.totals().value(JOURNAL_RECORDS, "written") == 1
+    (record,) = read_journal(str(tmp_path / "journal"))
+    assert [exchange.arm for exchange in record.exchanges()] == ["primary", "v2"]
+    assert record.request().header(b"x-tenant") is None, "headers are kept by name only"
+
+
+async def test_sink_that_fails_costs_nothing_else(tmp_path: Path) -> None:
+    class Broken(NoSink):
+        def offer(self, *_: object, **__: object) -> None:
+            raise OSError("no space left")
+
+    async with Upstream(chat_reply("Paris.")) as up, pipeline(up.url, sink=Broken()) as p:
+        p.shadow.receive(frame())
+        await until(lambda: p.resolved() == {"ok": 1})
+        assert p.cells("error") == {"both_ok": 1}
+        assert p.totals().value(STEP_FAILURES, "journal") == 1

@@ -14,6 +14,7 @@ import msgspec
 import orjson
 from rich.console import Console
 
+from shadowproxy.config import Journal
 from shadowproxy.errors import InputError
 from shadowproxy.journal import importing, parquet, statistics
 from shadowproxy.journal.importers.formats import FORMATS
@@ -21,7 +22,6 @@ from shadowproxy.journal.places import is_url, open_binary
 from shadowproxy.journal.reader import Damage, read, segments_at
 from shadowproxy.journal.records import Record
 from shadowproxy.journal.sealing import unsealer
-from shadowproxy.journal.settings import Journal
 from shadowproxy.journal.showing import shown
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001 - argparse has no public name for it
@@ -177,7 +177,7 @@ def _section(options: argparse.Namespace) -> Journal:
         return Journal(to=options.to)
     from shadowproxy import config
 
-    section = getattr(config.load_offline(options.config), "journal", None)
+    section = config.load_offline(options.config).journal
     return Journal(to=options.to) if section is None else section.model_copy(update={"to": options.to})
 
 

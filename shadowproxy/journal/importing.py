@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from shadowproxy.config import Journal
 from shadowproxy.journal.importers import formats
 from shadowproxy.journal.importers.made import NO_ANSWER, Unusable
-from shadowproxy.journal.settings import Journal
 from shadowproxy.journal.writer import JournalWriter
 
 #: Places that are named for each reason; the rest is only counted.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from shadowproxy.config import Presidio
 from shadowproxy.errors import StartError
-from shadowproxy.journal.settings import Presidio
 from shadowproxy.redaction.detectors import Found
 
 _REMEDY = "pip install 'llm-shadowproxy[presidio]', and the model's package"

@@ -6,9 +6,9 @@ import secrets
 from collections.abc import Callable, Mapping
 
 from shadowproxy.compare.json_paths import places
+from shadowproxy.config import Redact
 from shadowproxy.errors import ConfigError, ConfigProblem
 from shadowproxy.journal.recording import Recorder
-from shadowproxy.journal.settings import Redact
 from shadowproxy.redaction.bodies import Redactor
 from shadowproxy.redaction.fields import Fields
 from shadowproxy.redaction.pseudonyms import MAX_KEY_BYTES, Pseudonyms

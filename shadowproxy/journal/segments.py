@@ -11,8 +11,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from shadowproxy.config import Journal
 from shadowproxy.errors import StartError
-from shadowproxy.journal.settings import Journal
 
 #: How every segment's name ends.
 SUFFIX = ".jsonl.zst"

@@ -13,15 +13,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from shadowproxy.counts import Counts
-from shadowproxy.exchange import Exchange
-from shadowproxy.journal.metrics import (
+from shadowproxy.config import Journal
+from shadowproxy.counts import (
     JOURNAL_RECORDS,
     JOURNAL_SEGMENTS,
     JOURNAL_WAITING,
+    Counts,
 )
+from shadowproxy.exchange import Exchange
 from shadowproxy.journal.places import is_url
-from shadowproxy.journal.settings import Journal
 from shadowproxy.journal.shipping import Shipper, spool_for
 from shadowproxy.journal.writer import JournalWriter
 

@@ -9,14 +9,13 @@ from pathlib import Path
 
 import msgspec
 
-from shadowproxy.counts import Counts
+from shadowproxy.config import Journal
+from shadowproxy.counts import JOURNAL_BYTES, JOURNAL_EXCHANGES, JOURNAL_RECORDS, JOURNAL_REDACTIONS, JOURNAL_SEGMENTS, Counts
 from shadowproxy.exchange import Exchange
 from shadowproxy.journal.frames import Packer
-from shadowproxy.journal.metrics import JOURNAL_BYTES, JOURNAL_EXCHANGES, JOURNAL_RECORDS, JOURNAL_REDACTIONS, JOURNAL_SEGMENTS
 from shadowproxy.journal.redacting import recorder_for
 from shadowproxy.journal.sealing import sealer
 from shadowproxy.journal.segments import SegmentCounts, SegmentWriter
-from shadowproxy.journal.settings import Journal
 from shadowproxy.tasks import Guard
 
 #: A frame is written when its lines have so many bytes, however few they are.

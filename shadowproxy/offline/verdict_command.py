@@ -6,7 +6,7 @@ import heapq
 import random
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -23,6 +23,9 @@ from shadowproxy.judging import Judge
 from shadowproxy.offline.answers import Files, Joined, is_asked, joined, load
 from shadowproxy.offline.compare_command import as_line
 from shadowproxy.offline.comparing import Bench, Compared
+from shadowproxy.report.gathering import Gathering
+from shadowproxy.report.pairs import of_compared
+from shadowproxy.report.writing import Kind, write_reports
 from shadowproxy.terminal import LEGEND, verdict_table
 
 #: Exit code by verdict.
@@ -39,12 +42,14 @@ _LEAST_CALIBRATION = 20
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """What is judged, and where the single pairs go, if anywhere."""
+    """What is judged, and where the single pairs and the reports go, if anywhere."""
 
     primary: Path
     candidate: Path
     control: Path | None = None
     pairs_out: Path | None = None
+    reports: Mapping[Kind, Path] = field(default_factory=dict)
+    is_raw: bool = False
 
 
 def run(inputs: Inputs, settings: Config, bench: Bench, *, as_json: bool) -> int:
@@ -52,16 +57,20 @@ def run(inputs: Inputs, settings: Config, bench: Bench, *, as_json: bool) -> int
     console = Console(stderr=as_json, highlight=False)
     files = load(inputs.primary, inputs.candidate, inputs.control)
     fitted = fitted_to(settings, files, inputs.candidate)
-    trial = Trial(fitted.settings)
+    trial, gathering = Trial(fitted.settings), Gathering()
     with _sink(inputs.pairs_out) as sink:
         for compared in _shown_progress(bench, files, trial, console):
+            if inputs.reports:
+                gathering.add(of_compared(compared))
             if sink is not None:
                 sink.write(orjson.dumps(as_line(compared)) + b"\n")
     document = trial.verdict()
+    notes = (*_about_files(files), *fitted.notes)
+    write_reports(document, gathering, inputs.reports, notes=notes, is_raw=inputs.is_raw)
     if as_json:
         sys.stdout.write(orjson.dumps(document, option=orjson.OPT_INDENT_2).decode() + "\n")
     else:
-        _print(console, document, files, trial, fitted.notes)
+        _print(console, document, trial, notes)
     return EXIT_CODES[str(document["state"])]
 
 
@@ -79,11 +88,11 @@ def fitted_to(settings: Config, files: Files, candidate: Path) -> Fitted:
     gates = settings.gates
     has_ttft = any(each.times.ttft_s is not None for each in files.primary.values())
     has_latency = any(each.times.latency_s is not None for each in files.primary.values())
-    for name, is_known, field in (("ttft", has_ttft, "ttft_s"), ("itl", False, "times per chunk"), ("duration", has_latency, "latency_s")):
+    for name, is_known, wanted in (("ttft", has_ttft, "ttft_s"), ("itl", False, "times per chunk"), ("duration", has_latency, "latency_s")):
         gate = getattr(gates, name)
         if gate.enabled and not is_known:
             gates = gates.model_copy(update={name: gate.model_copy(update={"enabled": False})})
-            notes.append(f"gate {name} is off: no line of the primary has {field}")
+            notes.append(f"gate {name} is off: no line of the primary has {wanted}")
         elif gate.enabled:
             least = max(_LEAST_CALIBRATION, len(files.primary) // _CALIBRATION_SHARE)
             gates = gates.model_copy(update={name: gate.model_copy(update={"calibration_pairs": min(gate.calibration_pairs, least)})})
@@ -212,7 +221,7 @@ def _sink(path: Path | None) -> BinaryIO | _NoSink:
 # --- for people -----------------------------------------------------------------------------------------------------------
 
 
-def _print(console: Console, document: Mapping[str, Any], files: Files, trial: Trial, notes: tuple[str, ...]) -> None:
+def _print(console: Console, document: Mapping[str, Any], trial: Trial, notes: tuple[str, ...]) -> None:
     console.print(verdict_table([document]))
     console.print(LEGEND)
     console.print(f"\n[bold]{document['candidate']}: {document['state']}[/bold], because")
@@ -220,7 +229,7 @@ def _print(console: Console, document: Mapping[str, Any], files: Files, trial: T
     for reason in document["reasons"]:
         reasons.add_row("  •", Text(reason["text"]))
     console.print(reasons)
-    for note in (*_about_files(files), *notes):
+    for note in notes:
         console.print(f"  note: {note}", markup=False, soft_wrap=True)
     if trial.heaviest:
         console.print("\n[bold]Pairs that weigh most[/bold] (divergence, less that of the primary's own second answer)")

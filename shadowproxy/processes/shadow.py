@@ -21,6 +21,7 @@ from shadowproxy.embed.service import EmbeddingService
 from shadowproxy.exchange import CONTROL
 from shadowproxy.handover.socket import Lines
 from shadowproxy.handover.socket import listen as listen_handover
+from shadowproxy.journal.sink import JournalSink, NoSink, Sink
 from shadowproxy.judge_building import budget_of, build_judge
 from shadowproxy.llmjudge.budget import Budget, Spending
 from shadowproxy.llmjudge.judge import LlmJudge
@@ -58,6 +59,9 @@ _LAST_FRAMES_S = 1.0
 #: At the end, how long questions to the judge that are on their way may take.
 _JUDGE_FLUSH_S = 0.5
 
+#: At the end, how long records that wait may take to be written.
+_JOURNAL_FLUSH_S = 1.0
+
 #: At the end, how long telemetry that waits may take to reach its collector. With the above it stays below the supervisor's patience.
 _TELEMETRY_FLUSH_S = 1.0
 
@@ -73,6 +77,7 @@ async def run_shadow(spec: Spec) -> None:
     telemetry = load_telemetry(config)
     budget = budget_of(config.llm_judge) if config.llm_judge else None
     judge = _judge(config, budget, counts, tasks)
+    sink = _journal(config)
     shadow = build_shadow(
         config,
         counts,
@@ -80,6 +85,7 @@ async def run_shadow(spec: Spec) -> None:
         lambda *frozen: leash.send(Reference(*frozen)),
         Opinions(judge, counts) if judge is not None else None,
         telemetry.compared,
+        sink,
     )
     path = Path(spec.handover)
     lines = Lines()
@@ -109,6 +115,7 @@ async def run_shadow(spec: Spec) -> None:
 
     def refresh() -> None:
         shadow.report()
+        sink.report(counts)
         telemetry.report(counts)
 
     await leash.hold(refresh, answer)
@@ -119,11 +126,21 @@ async def run_shadow(spec: Spec) -> None:
     if judge is not None:
         await judge.close(_JUDGE_FLUSH_S)
     shadow.close()
+    await sink.close(_JOURNAL_FLUSH_S)
     await telemetry.close(_TELEMETRY_FLUSH_S)
     await leash.let_go(refresh)
     if embedding is not None:
         await embedding.close()
     await tasks.close()
+
+
+def _journal(config: Config) -> Sink:
+    """Where finished requests are kept, if anywhere."""
+    if config.journal is None:
+        return NoSink()
+    sink = JournalSink(config.journal, {each.name: config.rollout_id(each) for each in config.candidates})
+    sink.start()
+    return sink
 
 
 def _judge(config: Config, budget: Budget | None, counts: Counts, tasks: Tasks) -> LlmJudge | None:
@@ -169,6 +186,7 @@ def build_shadow(
     on_frozen: OnFrozen,
     opinions: Opinions | None = None,
     on_compared: OnCompared | None = None,
+    sink: Sink | None = None,
 ) -> Shadow:
     """Wire the pipeline: one dispatch per arm, one rollout per candidate."""
     arms: dict[str, ArmDispatch] = {}
@@ -205,6 +223,7 @@ def build_shadow(
         dialects=dialects_of(config),
         opinions=opinions,
         on_compared=on_compared,
+        sink=sink,
     )
 
 

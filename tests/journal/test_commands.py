@@ -9,11 +9,11 @@ from pathlib import Path
 import orjson
 import pytest
 
+from shadowproxy.config import Journal
 from shadowproxy.errors import InputError
 from shadowproxy.journal.commands import add_commands
 from shadowproxy.journal.reader import read
 from shadowproxy.journal.segments import segments_in
-from shadowproxy.journal.settings import Journal
 from shadowproxy.journal.writer import JournalWriter
 from tests.journal.exchanges import all_arms, exchange
 from tests.journal.test_importers import SAMPLES

@@ -7,10 +7,10 @@ import json
 
 import pytest
 
+from shadowproxy.config import Presidio, Redact
 from shadowproxy.errors import StartError
 from shadowproxy.journal.presidio import finder
 from shadowproxy.journal.redacting import recorder_for
-from shadowproxy.journal.settings import Presidio, Redact
 from shadowproxy.redaction.bodies import Redactor
 from shadowproxy.redaction.detectors import Found
 from shadowproxy.redaction.pseudonyms import Pseudonyms

@@ -9,13 +9,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from shadowproxy.config import Journal
 from shadowproxy.errors import InputError, StartError
 from shadowproxy.journal.reader import Damage, read, segments_at
 from shadowproxy.journal.recording import Recorder
 from shadowproxy.journal.records import Record
 from shadowproxy.journal.sealing import sealer, unsealer
 from shadowproxy.journal.segments import segments_in
-from shadowproxy.journal.settings import Journal
 from shadowproxy.journal.shipping import spool_for
 from shadowproxy.journal.sink import JournalSink
 from shadowproxy.journal.writer import JournalWriter

@@ -149,3 +149,20 @@ def test_files_without_a_common_id_are_refused(tmp_path: Path, capsys: pytest.Ca
         main(["verdict", "--embedder", "none", "--primary", str(one), "--candidate", str(two)])
     assert end.value.code == 2
     assert "has no id that is in" in capsys.readouterr().err
+
+
+def test_reports_are_written_by_their_ending(tmp_path: Path) -> None:
+    reports = [tmp_path / f"report.{kind}" for kind in ("html", "md", "xml", "json")]
+    options = tuple(part for path in reports for part in ("--report", str(path)))
+    assert judged(tmp_path, answers(600, wrong=0.4), control=answers(600), options=options) == 4
+    page, text, junit, document = (path.read_text(encoding="utf-8") for path in reports)
+    assert "Roll back" in page
+    assert "facts.number" in page
+    assert "Roll back: the candidate is shown to be worse" in text
+    assert "<testsuite" in junit
+    assert verify(orjson.loads(document))
+
+
+def test_report_whose_ending_says_nothing_is_refused_before_anything_is_done(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert judged(tmp_path, answers(3), primary=answers(3), options=("--report", "report.doc")) == 2
+    assert "told by the ending" in capsys.readouterr().err
