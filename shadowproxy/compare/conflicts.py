@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from shadowproxy.compare.edits import Difference, Edit
-from shadowproxy.compare.measures import CALENDAR_WORDS, NUMBER_WORDS, VALUE_WORDS
+from shadowproxy.compare.measures import CALENDAR_WORDS, NUMBER_WORDS, UNITS, VALUE_WORDS
 from shadowproxy.compare.moments import Moment
 from shadowproxy.compare.quantities import Quantity, quantities
 from shadowproxy.compare.sentences import AlignedPair, Sentence, Word
@@ -64,6 +64,16 @@ def amounts_in_conflict(primary: Sentence, other: Sentence, counts: Counter[str]
             counts["value"] += 1
             yield Conflict("date", moment.shown, another.shown)
     counts["value_added"] += sum(not a.is_weak for a in (*amounts, *other_amounts)) + len(moments) + len(other_moments)
+
+
+def units_in_conflict(found: Difference, counts: Counter[str]) -> Iterator[Conflict]:
+    """Another unit in the place of one, where no number says how many: "for several days", "for several years"."""
+    for edit in found.edits:
+        if len(edit.primary) == len(edit.other) == 1 and not counts["value"]:
+            mine, theirs = UNITS.get(edit.primary[0].lemma), UNITS.get(edit.other[0].lemma)
+            if mine is not None and theirs is not None and mine != theirs:
+                counts["value"] += 1
+                yield Conflict("number", edit.primary[0].text, edit.other[0].text)
 
 
 def _unequal(mine: Sequence[Quantity], theirs: Sequence[Quantity]) -> tuple[list[Quantity], list[Quantity]]:

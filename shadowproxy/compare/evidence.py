@@ -20,6 +20,7 @@ from shadowproxy.compare.conflicts import (
     names_in_conflict,
     swapped_names,
     turned,
+    units_in_conflict,
     without_equal_values,
 )
 from shadowproxy.compare.edits import Difference, difference
@@ -64,7 +65,8 @@ class Weigher:
         """What speaks for a changed fact between the two sentences of ``pair``."""
         found = difference(pair.primary.words, pair.other.words)
         counts: Counter[str] = Counter()
-        conflicts = [*amounts_in_conflict(pair.primary, pair.other, counts), *names_in_conflict(found, counts), *swapped_names(pair, found)]
+        conflicts = [*amounts_in_conflict(pair.primary, pair.other, counts), *units_in_conflict(found, counts)]
+        conflicts += [*names_in_conflict(found, counts), *swapped_names(pair, found)]
         found = without_equal_values(found, counts)
         counts["edits"], counts["moved"] = len(found.edits), found.moved
         antonyms, unexplained = self._words(found, counts)

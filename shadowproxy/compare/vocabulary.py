@@ -10,7 +10,7 @@ NEGATIONS = frozenset(listed("no not never none nothing nobody nowhere neither n
 #: Words that deny what they stand with, without being a negation: where one side adds one of these, it says the contrary.
 DENIALS = frozenset(
     listed(
-        """fail refuse decline deny lack prevent avoid stop cease ban forbid prohibit reject exclude neglect omit ignore withhold discourage
+        """fail refuse deny lack prevent avoid stop cease ban forbid prohibit reject exclude neglect omit ignore withhold discourage
         dissuade hinder deter refrain resist oppose doubt disallow abandon incapable unable impossible unlikely devoid absent missing
         despite except excluding instead false almost"""
     )

@@ -6,6 +6,7 @@ The table is distilled from WordNet by ``scripts/lexicon.py``, which documents i
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -59,6 +60,13 @@ _ENDINGS = (
     ("iest", "y"), ("ied", "y"), ("ier", "y"), ("ies", "y"), ("ing", ""), ("ing", "e"), ("est", ""), ("est", "e"),
     ("ed", ""), ("ed", "e"), ("es", ""), ("er", ""), ("er", "e"), ("s", ""),
 )  # fmt: skip
+
+#: Endings before which a short base doubles its last letter: ``hopped`` comes from ``hop``, ``hoped`` from ``hope``.
+_LEAVING_E = frozenset({"es", "ing", "ed", "er", "est"})
+_SHORT_BASE = re.compile(r"[^aeiou]*[aeiou][^aeiouwxy]")
+
+#: Words that the table has too, and that are first of all forms of an adjective.
+_COMPARED = frozenset(listed("fewer fewest higher larger lower lowest older smaller"))
 
 #: What turns a word into its opposite.
 _NEGATING_PREFIXES = ("un", "in", "im", "ir", "il", "dis", "non", "non-", "mis", "de", "anti", "anti-")
@@ -134,7 +142,8 @@ class Lexicon:
         base = self._forms.get(word)
         if base is not None:
             return base
-        return word if word in self._words and not word.endswith(("s", "ing", "ed")) else next(self._bases(word), word)
+        is_base = word in self._words and not word.endswith(("s", "ing", "ed")) and word not in _COMPARED
+        return word if is_base else next(self._bases(word), word)
 
     def meaning(self, word: str) -> Meaning:
         """Everything about ``word`` (lower case, any form). Its field is that of its most frequent sense."""
@@ -192,10 +201,14 @@ class Lexicon:
         for ending, instead in _ENDINGS:
             if word.endswith(ending) and len(word) > len(ending) + 1:
                 base = word[: len(word) - len(ending)] + instead
-                if base in self._words:
+                if base in self._words and not (ending in _LEAVING_E and not instead and _would_double(base) and f"{base}e" in self._words):
                     yield base
                 if not instead and len(base) > 3 and base[-1] == base[-2] and base[:-1] in self._words:
                     yield base[:-1]  # stopped, stop
+
+
+def _would_double(base: str) -> bool:
+    return _SHORT_BASE.fullmatch(base) is not None
 
 
 def _remembered(memory: dict[str, Remembered], word: str, found: Remembered, limit: int) -> Remembered:
@@ -227,7 +240,7 @@ def relation(a: Meaning, b: Meaning) -> Relation:
 def _between(a: Meaning, b: Meaning) -> Relation:
     if a.senses & b.senses:
         return Relation.SYNONYM
-    if a.opposite & (b.senses | b.similar | b.above | b.derived) or b.opposite & (a.senses | a.similar | a.above | a.derived):
+    if a.opposite & _reached(b) or b.opposite & _reached(a):
         return Relation.ANTONYM
     if a.derived & (b.senses | b.derived) or b.derived & a.senses:
         return Relation.DERIVED
@@ -238,6 +251,13 @@ def _between(a: Meaning, b: Meaning) -> Relation:
     if (a.above | a.higher) & b.senses or (b.above | b.higher) & a.senses:
         return Relation.KIND
     return Relation.SIBLING if a.above & b.above or a.similar & b.similar else Relation.OTHER
+
+
+def _reached(word: Meaning) -> frozenset[int]:
+    """What the other word's opposites have to meet. A verb's groups lead too far (become, get, fall), and so does what a word is a kind
+    of: an eve is a day, and no opposite of the night."""
+    cluster = word.similar if word.parts[:1] == ("adj",) else frozenset()
+    return word.senses | word.derived | cluster
 
 
 def parse(table: str) -> Lexicon:

@@ -26,6 +26,8 @@ def related(a: str, b: str) -> Relation:
         ("tiny", "huge", Relation.ANTONYM),
         ("rejected", "accepted", Relation.ANTONYM),
         ("positively", "negatively", Relation.ANTONYM),
+        ("highest", "lowest", Relation.ANTONYM),
+        ("larger", "smaller", Relation.ANTONYM),
         ("able", "unable", Relation.ANTONYM),
         ("useful", "useless", Relation.ANTONYM),
         ("supportive", "dissatisfied", Relation.OPPOSED),
@@ -38,6 +40,27 @@ def related(a: str, b: str) -> Relation:
 )
 def test_the_closest_relation_is_found(a: str, b: str, how: Relation) -> None:
     assert related(a, b) is how
+
+
+@pytest.mark.parametrize(
+    ("form", "base"),
+    [
+        ("noted", "note"),
+        ("noting", "note"),
+        ("notes", "note"),
+        ("hoped", "hope"),
+        ("hopped", "hop"),
+        ("visited", "visit"),
+        ("larger", "large"),
+    ],
+)
+def test_a_form_leads_to_the_base_that_it_is_made_from(form: str, base: str) -> None:
+    assert WORDS.lemma(form) == base
+
+
+@pytest.mark.parametrize(("a", "b"), [("eve", "night"), ("gotten", "fallen"), ("limit", "increased")])
+def test_words_that_only_touch_an_opposite_are_no_antonyms(a: str, b: str) -> None:
+    assert related(a, b) not in (Relation.ANTONYM, Relation.OPPOSED)
 
 
 @given(st.sampled_from(["good", "ran", "cities", "happily", "zxq", "not", "red", "killed"]), st.text(max_size=12))
