@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import secrets
 import signal
+import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from shadowproxy.config import load as load_config
 from shadowproxy.errors import ConfigError, ConfigProblem, ShadowproxyError
 from shadowproxy.journal.redacting import recorder_for
 from shadowproxy.logs import set_up
+from shadowproxy.promote.building import Surroundings, controller_of
 from shadowproxy.standalone_judge import StandaloneJudge, source_of
 from shadowproxy.supervisor import Supervisor
 from shadowproxy.tasks import Tasks
@@ -62,10 +65,11 @@ async def serve(path: Path, announce: Callable[[str, str], None]) -> None:
         await tasks.close()
 
 
-async def judge(path: Path, announce: Callable[[str, str], None]) -> None:
-    """Judge what the file at ``path`` says until SIGTERM or SIGINT.
+async def judge(path: Path, announce: Callable[[str, str], None], show: Callable[[str], None] | None) -> None:
+    """Judge, and move traffic, as the file at ``path`` says until SIGTERM or SIGINT.
 
-    ``announce`` gets the source of counts and the admin address once verdicts can be asked for.
+    ``announce`` gets the source of counts and the admin address once verdicts can be asked for. ``show`` gets what would be done to the
+    traffic; None: it is done.
     """
     config = load_config(path)
     check_secrets(config)
@@ -74,6 +78,9 @@ async def judge(path: Path, announce: Callable[[str, str], None]) -> None:
     source = source_of(config)
     watcher = load_watcher(config.judge, os.environ, tasks, decides=True)
     process = StandaloneJudge(config, source, watcher)
+    around = Surroundings(process.verdicts, watcher.events, os.environ, f"{socket.gethostname()}-{secrets.token_hex(4)}", show)
+    controllers = {promotion.candidate: controller_of(promotion, around) for promotion in config.promotions}
+    process.steer(controllers)
     token = config.admin.token.secret() if config.admin.token else None
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -81,12 +88,16 @@ async def judge(path: Path, announce: Callable[[str, str], None]) -> None:
     try:
         surface = await admin.serve(admin.build_judge(process, token), config.judge.listen)
         tasks.start("judge", process.look_forever())
+        for promotion in config.promotions:
+            tasks.start(f"promote {promotion.candidate}", controllers[promotion.candidate].run_forever(promotion.interval_s))
         announce(str(source), surface.address)
         await stopped.wait()
         await surface.close()
     finally:
-        await watcher.close(_TELL_S)
         await tasks.close()
+        for controller in controllers.values():
+            await controller.close()
+        await watcher.close(_TELL_S)
         await source.close()
 
 

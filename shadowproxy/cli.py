@@ -12,10 +12,14 @@ from typing import TypeAlias
 
 import uvloop
 
-from shadowproxy import app, config
+from shadowproxy import app, config, manifests_command
 from shadowproxy.compiled import is_compiled
 from shadowproxy.errors import ConfigError, InputError, ShadowproxyError
 from shadowproxy.journal.commands import add_commands as add_journal_commands
+from shadowproxy.promote.phases import ORDERS
+
+#: Prints the block of an Argo CD Application that leaves the weights to us.
+_IGNORE = "ignore-differences"
 
 #: argparse has no public name for what add_subparsers returns.
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001
@@ -54,7 +58,15 @@ def _parser() -> argparse.ArgumentParser:
 
     judge = commands.add_parser("judge", help="judge the counts of many serve processes, from Prometheus or an admin API")
     judge.add_argument("-c", "--config", type=Path, required=True, metavar="FILE", help="the configuration of those processes, YAML")
+    judge.add_argument(
+        "--dry-run",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="print what would be done to the traffic (default); --no-dry-run does it",
+    )
     judge.set_defaults(run=_judge)
+
+    _add_promote(commands)
 
     check = commands.add_parser("check", help="check a configuration and print every problem in it")
     check.add_argument("-c", "--config", type=Path, required=True, metavar="FILE", help="configuration, YAML")
@@ -64,6 +76,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_verdict(commands)
     _add_plan(commands)
     add_journal_commands(commands)
+    manifests_command.add_commands(commands)
 
     demo = commands.add_parser("demo", help="watch one good and one bad candidate being judged, on recorded answers")
     demo.add_argument("--keep", action="store_true", help="leave everything running afterwards and print the addresses")
@@ -74,6 +87,14 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--give-up-s", type=float, metavar="SECONDS", help="end without a decision after this long (default: 75, live 900)")
     demo.set_defaults(run=_demo)
     return parser
+
+
+def _add_promote(commands: Commands) -> None:
+    promote = commands.add_parser("promote", help="give orders to the judge that moves traffic, or say what Argo CD has to leave alone")
+    promote.add_argument("order", choices=[*ORDERS, _IGNORE], metavar="ORDER", help=f"{', '.join(ORDERS)}, or {_IGNORE}")
+    promote.add_argument("candidate", metavar="CANDIDATE", help="name of the candidate")
+    promote.add_argument("-c", "--config", type=Path, required=True, metavar="FILE", help="the judge's configuration, YAML")
+    promote.set_defaults(run=_promote)
 
 
 def _add_compare(commands: Commands) -> None:
@@ -168,7 +189,21 @@ def _announce(listen: str, admin: str) -> None:
 
 
 def _judge(options: argparse.Namespace) -> int:
-    asyncio.run(app.judge(options.config, lambda source, admin: print(f"shadowproxy: judging {source}, admin on {admin}", flush=True)))
+    show = (lambda text: print(text, flush=True)) if options.dry_run else None
+    asyncio.run(app.judge(options.config, _announce_judge, show))
+    return 0
+
+
+def _announce_judge(source: str, admin: str) -> None:
+    print(f"shadowproxy: judging {source}, admin on {admin}", flush=True)
+
+
+def _promote(options: argparse.Namespace) -> int:
+    from shadowproxy import orders
+
+    settings = config.load(options.config)
+    text = orders.ignore_differences_of(settings, options.candidate) if options.order == _IGNORE else None
+    print(text if text is not None else asyncio.run(orders.give(settings, options.candidate, options.order)))
     return 0
 
 

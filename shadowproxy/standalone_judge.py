@@ -17,6 +17,8 @@ from shadowproxy.config import AdminSource, Config, PrometheusSource
 from shadowproxy.counts import SOURCE_READS, WHOLE, Counts, Totals
 from shadowproxy.errors import ConfigError, ConfigProblem, NoAnswer
 from shadowproxy.judging import Judge
+from shadowproxy.promote.controller import Controller
+from shadowproxy.promote.phases import Order
 from shadowproxy.sources.admin import AdminApi
 from shadowproxy.sources.prometheus import Prometheus
 from shadowproxy.sources.reading import Source
@@ -59,6 +61,11 @@ class StandaloneJudge:
         #: Of our own only: were the sums exported, whoever adds up what Prometheus has would count every pair twice.
         self.totals = Totals()
         self._judge.look(self._gaps())
+        self._controllers: Mapping[str, Controller] = {}
+
+    def steer(self, controllers: Mapping[str, Controller]) -> None:
+        """Candidate → who moves its traffic, for whoever asks how far that is or gives orders."""
+        self._controllers = controllers
 
     # --- admin state ------------------------------------------------------------------------------------------------
 
@@ -72,6 +79,13 @@ class StandaloneJudge:
 
     def history(self, limit: int, rollout: str | None) -> tuple[Mapping[str, object], ...]:
         return self._watcher.history(limit, rollout)
+
+    def promotions(self) -> Mapping[str, Mapping[str, object]]:
+        return {candidate: controller.standing.as_document() for candidate, controller in self._controllers.items()}
+
+    async def order(self, candidate: str, order: Order) -> Mapping[str, object]:
+        """Raises ``KeyError`` for a candidate whose traffic nobody moves, and what :meth:`Controller.order` raises."""
+        return (await self._controllers[candidate].order(order)).as_document()
 
     # --- looking ----------------------------------------------------------------------------------------------------
 

@@ -40,6 +40,11 @@ class VerdictWatcher:
         self._clock = clock
         self._written_at: dict[str, float] = {}
 
+    @property
+    def events(self) -> Events:
+        """Where news go, for others who have some."""
+        return self._events
+
     def saw(self, document: Mapping[str, Any]) -> None:
         """Take the present document of one rollout. Never waits."""
         now, rollout = self._clock(), str(document["rollout"])

@@ -159,7 +159,7 @@ def _help_of(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 
 def _listed(text: str) -> list[str]:
     """First words of the lines indented by four under the list of commands."""
-    return re.findall(r"^ {4}([a-z]+) ", text.partition("COMMAND\n")[2], re.MULTILINE)
+    return re.findall(r"^ {4}([a-z]+)(?= |$)", text.partition("COMMAND\n")[2], re.MULTILINE)
 
 
 # --- why an exchange is not mirrored ------------------------------------------------------------------------------------

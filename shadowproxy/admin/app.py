@@ -7,6 +7,7 @@ The supervisor hosts it, on its own port or Unix socket; nothing of it is on the
 from __future__ import annotations
 
 import asyncio
+import math
 import socket
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,9 +19,10 @@ from shadowproxy.admin import access, asked, metrics
 from shadowproxy.admin.access import Access
 from shadowproxy.admin.page import Page
 from shadowproxy.admin.replies import JSON, bad_request, document, error, error_body
-from shadowproxy.admin.state import AdminState, Document, Health, JudgeState
+from shadowproxy.admin.state import AdminState, Document, Health, JudgeState, PromotionState
 from shadowproxy.counts import METRICS
-from shadowproxy.errors import ShadowproxyError, StartError
+from shadowproxy.errors import RouterBusy, RouterRefused, ShadowproxyError, StartError
+from shadowproxy.promote.phases import ORDERS, Order
 from shadowproxy.redaction.masking import redact_document
 from shadowproxy.sockets import address_of, bind
 
@@ -47,8 +49,12 @@ ENDPOINTS: Mapping[str, str] = MappingProxyType(
 #: What ``shadowproxy judge`` has of these: it serves no clients and keeps no pairs.
 JUDGE_ENDPOINTS: Mapping[str, str] = MappingProxyType(
     {
-        path: ENDPOINTS[path]
-        for path in ("/healthz", "/readyz", "/metrics", "/verdict", "/verdict/number", "/flagger/{hook}", "/verdict/history")
+        **{
+            path: ENDPOINTS[path]
+            for path in ("/healthz", "/readyz", "/metrics", "/verdict", "/verdict/number", "/flagger/{hook}", "/verdict/history")
+        },
+        "/promotion": "where each candidate's promotion stands: phase, share of the traffic, what it waits for",
+        "/promotion/{candidate}/{order}": "POST: approve, pause, resume or abort; 409 where that makes no sense, 503 to try again later",
     }
 )
 
@@ -76,10 +82,12 @@ def build(state: AdminState, token: str | None) -> web.Application:
     return _application(rule, ENDPOINTS, [*_judge_routes(handlers), *routes])
 
 
-def build_judge(state: JudgeState, token: str | None) -> web.Application:
+def build_judge(state: PromotionState, token: str | None) -> web.Application:
     """The application of a process that judges and does nothing else: :data:`JUDGE_ENDPOINTS`, by the same rules."""
     rule = Access(token, lambda: error(401, "this needs the admin token", "send the header Authorization: Bearer TOKEN"))
-    return _application(rule, JUDGE_ENDPOINTS, _judge_routes(_JudgeHandlers(state)))
+    handlers = _PromotionHandlers(state)
+    routes = [web.get("/promotion", handlers.promotions), web.post("/promotion/{candidate}/{order}", handlers.order)]
+    return _application(rule, JUDGE_ENDPOINTS, [*_judge_routes(handlers), *routes])
 
 
 def _application(rule: Access, endpoints: Mapping[str, str], routes: Sequence[web.RouteDef]) -> web.Application:
@@ -190,6 +198,33 @@ class _JudgeHandlers:
         if not entries and asked is not None:
             _one(self._judge.verdicts(), asked)  # one that is judged may have none yet; another is unknown
         return document({"history": entries})
+
+
+class _PromotionHandlers(_JudgeHandlers):
+    """One method per endpoint of ``shadowproxy judge``."""
+
+    def __init__(self, state: PromotionState) -> None:
+        super().__init__(state)
+        self._promotions = state
+
+    async def promotions(self, _: web.Request) -> web.Response:
+        return document({"promotions": self._promotions.promotions()})
+
+    async def order(self, request: web.Request) -> web.Response:
+        candidate, order = request.match_info["candidate"], request.match_info["order"]
+        if order not in ORDERS:
+            return error(404, f"there is no order {order!r}", f"orders are {', '.join(ORDERS)}")
+        try:
+            return document(await self._promotions.order(candidate, Order(order)))
+        except KeyError:
+            known = ", ".join(self._promotions.promotions()) or "none"
+            return error(404, f"nobody moves traffic to {candidate!r}", f"promotions are configured for: {known}")
+        except RouterRefused as exc:
+            return error(409, str(exc).removesuffix(f"; {exc.remedy}"), exc.remedy)
+        except RouterBusy as exc:
+            reply = error(503, str(exc), f"try again in {exc.delay_s:g} s")
+            reply.headers["retry-after"] = str(math.ceil(exc.delay_s))
+            return reply
 
 
 class _Handlers(_JudgeHandlers):

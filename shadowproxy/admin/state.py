@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from shadowproxy.counts import Totals
+from shadowproxy.promote.phases import Order
 
 #: A JSON-able document: a verdict (``verdict.document`` builds it) or a pair (``shadow`` builds it).
 Document = Mapping[str, Any]
@@ -45,6 +46,20 @@ class JudgeState(Protocol):
 
     def history(self, limit: int, rollout: str | None) -> tuple[Mapping[str, object], ...]:
         """What was remembered of earlier verdicts, newest first, of one rollout id or of all."""
+
+
+class PromotionState(JudgeState, Protocol):
+    """What the surface needs from a process that also moves traffic."""
+
+    def promotions(self) -> Mapping[str, Mapping[str, object]]:
+        """Candidate → where its promotion stands."""
+
+    async def order(self, candidate: str, order: Order) -> Mapping[str, object]:
+        """Do what a person asks for, and say where that leaves the promotion.
+
+        Raises ``KeyError`` for a candidate whose traffic nobody moves, :class:`~shadowproxy.errors.RouterRefused` where the order makes no
+        sense, and :class:`~shadowproxy.errors.RouterBusy`.
+        """
 
 
 class AdminState(JudgeState, Protocol):

@@ -22,7 +22,7 @@ from shadowproxy.verdict.checks import ERROR
 from tests.gateway.wires import closed_port
 from tests.judge.judging import Judging, judging, only_errors
 from tests.judge.real_prometheus import SCRAPE_S, RealPrometheus, needs_prometheus, prometheus
-from tests.serve.serving import Serving, serving
+from tests.serve.serving import PLAIN, Serving, serving
 from tests.serve.wire import ask, request
 
 pytestmark = [needs_prometheus, pytest.mark.slow]
@@ -38,6 +38,7 @@ def chat(text: str) -> bytes:
 def tree(primary: RecordedLLM, good: RecordedLLM, bad: RecordedLLM, **judge: Any) -> dict[str, Any]:
     """The configuration that all processes share: the rollouts' ids are its digest."""
     return {
+        **PLAIN,
         "primary": {"url": primary.url},
         "candidates": [{"name": "good", "url": good.url}, {"name": "bad", "url": bad.url}],
         "embed": {"backend": "none"},
