@@ -4,8 +4,8 @@
     pip download --no-deps vaderSentiment==3.3.2 && unzip vaderSentiment-3.3.2-*.whl -d vader
     python scripts/lexicon.py package vader
 
-Kept are single lower-case words (no proper names, no phrases), up to ``SENSES`` senses each, and between senses only what
-``compare.words`` asks for. The table is text, so that a change of it can be read:
+Kept are single lower-case words (no proper names), verbs of two words (carry out), up to ``SENSES`` senses each, and between senses only
+what ``compare.words`` asks for. The table is text, so that a change of it can be read:
 
     one line a lexicographer's file: the number of its senses, which follow one another
     an empty line
@@ -40,6 +40,12 @@ CLEAR = 1.0
 Sense = tuple[str, int]
 
 
+def is_kept(word: str, part: str) -> bool:
+    """Single words, and verbs of two: ``carry_out``, ``take_care``."""
+    joined = word.replace("-", "")
+    return joined.isalpha() or (part == "v" and word.count("_") == 1 and joined.replace("_", "").isalpha())
+
+
 def senses_of(folder: Path) -> Iterator[tuple[str, list[Sense]]]:
     """Each kept word with its senses (part of speech, offset), once for every part of speech."""
     for name, part in PARTS.items():
@@ -48,8 +54,8 @@ def senses_of(folder: Path) -> Iterator[tuple[str, list[Sense]]]:
                 continue  # the licence
             fields = line.split()
             count = int(fields[2])
-            if fields[0].replace("-", "").isalpha():
-                yield fields[0], [(part, int(offset)) for offset in fields[-count:][:SENSES]]
+            if is_kept(fields[0], part):
+                yield fields[0].replace("_", " "), [(part, int(offset)) for offset in fields[-count:][:SENSES]]
 
 
 def uses_of(folder: Path) -> dict[tuple[str, Sense], int]:
@@ -59,7 +65,7 @@ def uses_of(folder: Path) -> dict[tuple[str, Sense], int]:
     for line in (folder / "dict" / "index.sense").read_text().splitlines():
         key, offset, _, uses = line.split()
         word, _, place = key.partition("%")
-        found[word, (parts[place[0]], int(offset))] = int(uses)
+        found[word.replace("_", " "), (parts[place[0]], int(offset))] = int(uses)
     return found
 
 

@@ -9,11 +9,12 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from shadowproxy.compare.alignment import AlignedPair
 from shadowproxy.compare.edits import Difference, Edit
 from shadowproxy.compare.measures import CALENDAR_WORDS, NUMBER_WORDS, UNITS, VALUE_WORDS
 from shadowproxy.compare.moments import Moment
 from shadowproxy.compare.quantities import Quantity, quantities
-from shadowproxy.compare.sentences import AlignedPair, Sentence, Word
+from shadowproxy.compare.sentences import Sentence, Word
 from shadowproxy.compare.vocabulary import ALIASES, CLASS_OF, DENIALS, EXCLUDED, NEGATIONS, QUANTIFIERS
 
 #: A negation that comes at most so many words from where another one went is the same one: "is no proof", "is not any proof".

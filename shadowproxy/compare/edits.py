@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from shadowproxy.compare.sentences import Word
+from shadowproxy.compare.words import Lexicon
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,23 @@ def difference(primary: Sequence[Word], other: Sequence[Word]) -> Difference:
     skip, other_skip = Counter(moved), Counter(moved)
     edits = (Edit(_left(primary[a:b], skip), _left(other[c:d], other_skip), a) for a, b, c, d in spans)
     return Difference(tuple(edit for edit in edits if edit.primary or edit.other), sum(moved.values()))
+
+
+def with_phrases(found: Difference, lexicon: Lexicon) -> Difference:
+    """``found`` with the two words of a verb like "carried out" taken as one, wherever an edit has both."""
+    edits = (Edit(_phrased(edit.primary, lexicon), _phrased(edit.other, lexicon), edit.at) for edit in found.edits)
+    return Difference(tuple(edits), found.moved)
+
+
+def _phrased(words: tuple[Word, ...], lexicon: Lexicon) -> tuple[Word, ...]:
+    joined: list[Word] = []
+    for word in words:
+        phrase = f"{joined[-1].lemma} {word.text.lower()}" if joined and not (word.is_name or joined[-1].is_name) else ""
+        if phrase in lexicon:
+            joined[-1] = Word(f"{joined[-1].text} {word.text}", phrase)
+        else:
+            joined.append(word)
+    return tuple(joined)
 
 
 def _left(words: Sequence[Word], skip: Counter[str]) -> tuple[Word, ...]:

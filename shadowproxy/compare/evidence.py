@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from shadowproxy.compare.alignment import AlignedPair
 from shadowproxy.compare.conflicts import (
     Conflict,
     amounts_in_conflict,
@@ -23,8 +24,8 @@ from shadowproxy.compare.conflicts import (
     units_in_conflict,
     without_equal_values,
 )
-from shadowproxy.compare.edits import Difference, difference
-from shadowproxy.compare.sentences import AlignedPair, Word
+from shadowproxy.compare.edits import Difference, difference, with_phrases
+from shadowproxy.compare.sentences import Word
 from shadowproxy.compare.vocabulary import CLASS_OF, CONCRETE, DENIALS, NEGATIONS
 from shadowproxy.compare.words import Lexicon, Meaning, Relation, relation
 
@@ -67,7 +68,7 @@ class Weigher:
         counts: Counter[str] = Counter()
         conflicts = [*amounts_in_conflict(pair.primary, pair.other, counts), *units_in_conflict(found, counts)]
         conflicts += [*names_in_conflict(found, counts), *swapped_names(pair, found)]
-        found = without_equal_values(found, counts)
+        found = with_phrases(without_equal_values(found, counts), self._lexicon)
         counts["edits"], counts["moved"] = len(found.edits), found.moved
         antonyms, unexplained = self._words(found, counts)
         conflicts += turned(pair, found, antonyms, counts)

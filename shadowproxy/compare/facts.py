@@ -13,11 +13,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 
+from shadowproxy.compare.alignment import AlignedPair, Alignment, align
 from shadowproxy.compare.conflicts import Conflict
 from shadowproxy.compare.evidence import Evidence, Weigher
 from shadowproxy.compare.facts_weights import WEIGHTS
 from shadowproxy.compare.kinds import Found, divergence
-from shadowproxy.compare.sentences import AlignedPair, Alignment, Sentence, align, sentences
+from shadowproxy.compare.sentences import Sentence, sentences
 from shadowproxy.compare.words import NO_LEXICON, Lexicon
 from shadowproxy.exchange import Divergence, Severity
 

@@ -1,13 +1,11 @@
-"""Which sentence of one text speaks of the same thing as which sentence of another. PURE.
+"""The sentences of a text, and their words with base forms and names told apart. PURE.
 
-``facts`` judges only within what is aligned here: two draws of one model tell different things in different words, and a number
-that only one of them gives contradicts nothing.
+What is read is cut: ``CHARACTERS`` of a text, ``SENTENCES`` of them, ``WORDS`` of a sentence.
 """
 
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -19,14 +17,6 @@ CHARACTERS = 40_000
 #: Sentences compared of each text, and words of each sentence: a pair of sentences costs the product of their lengths.
 SENTENCES = 300
 WORDS = 80
-#: At most this many candidates are weighed for one sentence, those with the rarest words in common first.
-CANDIDATES = 12
-
-#: Two answers of one sentence each, at most so many words long, are compared whatever they have in common: "Paris." and "Lyon."
-SHORT = 12
-
-#: Below this share of common weight two sentences are about different things.
-ALIGNED = 0.4
 
 _FENCE = re.compile(r"^[ \t]*(?:```|~~~)", re.MULTILINE)
 #: Marks at the start of a line that carry no meaning: bullets, numbers of a list, headings, quotes, table bars.
@@ -72,30 +62,6 @@ class Sentence:
 
     text: str
     words: tuple[Word, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class AlignedPair:
-    """Two sentences about the same thing. ``overlap`` is the share of their weight that is common, 0..1.
-
-    ``is_whole``: they are the whole of two short answers, and so about what was asked, whatever they have in common.
-    """
-
-    primary: Sentence
-    other: Sentence
-    overlap: float
-    is_whole: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Alignment:
-    """What speaks of the same thing, and what only one side says. Of sentences with the very same words only the counts are kept."""
-
-    pairs: tuple[AlignedPair, ...]
-    only_primary: tuple[Sentence, ...]
-    only_other: tuple[Sentence, ...]
-    same: int
-    same_words: int
 
 
 def sentences(text: str, lexicon: Lexicon) -> list[Sentence]:
@@ -168,104 +134,3 @@ def _parts(written: str) -> tuple[str, ...]:
     if count:
         return ({"ca": "can", "wo": "will", "sha": "shall"}.get(verb.lower(), verb), "not") if verb else ("not",)
     return (re.split("['’]", written, maxsplit=1)[0],)
-
-
-def align(primary: Sequence[Sentence], other: Sequence[Sentence]) -> Alignment:
-    """Pair up sentences, best overlap first; each is used once. Ties go to those that stand closest to the same place."""
-    mine, theirs = _unequal(primary, other)
-    is_whole = len(primary) == len(other) == 1 and max(len(primary[0].words), len(other[0].words)) <= SHORT
-    weights = _weights([*mine, *theirs])
-    bags, other_bags = [_bag(s, weights) for s in mine], [_bag(s, weights) for s in theirs]
-    postings = _postings(other_bags)
-    ranked = sorted(
-        (-overlap, abs(i - j), i, j)
-        for i, bag in enumerate(bags)
-        for j in _candidates(bag, postings, weights)
-        if (overlap := _overlap(bag, other_bags[j], weights)) >= ALIGNED
-    )
-    if is_whole and mine and not ranked:
-        ranked = [(0.0, 0, 0, 0)]
-    partner: dict[int, tuple[int, float]] = {}
-    taken: set[int] = set()
-    for negative, _, i, j in ranked:
-        if i not in partner and j not in taken:
-            partner[i] = (j, -negative)
-            taken.add(j)
-    return Alignment(
-        pairs=tuple(AlignedPair(mine[i], theirs[j], overlap, is_whole) for i, (j, overlap) in sorted(partner.items())),
-        only_primary=tuple(s for i, s in enumerate(mine) if i not in partner),
-        only_other=tuple(s for j, s in enumerate(theirs) if j not in taken),
-        same=len(primary) - len(mine),
-        same_words=sum(len(s.words) for s in primary) - sum(len(s.words) for s in mine),
-    )
-
-
-def _unequal(primary: Sequence[Sentence], other: Sequence[Sentence]) -> tuple[list[Sentence], list[Sentence]]:
-    """Both sides without the sentences that the other has too, word for word."""
-    mine, theirs = (Counter(_key(s) for s in side) for side in (primary, other))
-    return list(_without(primary, mine & theirs)), list(_without(other, mine & theirs))
-
-
-def _without(side: Sequence[Sentence], common: Counter[tuple[str, ...]]) -> Iterable[Sentence]:
-    left = Counter(common)
-    for sentence in side:
-        if left[_key(sentence)] > 0:
-            left[_key(sentence)] -= 1
-        else:
-            yield sentence
-
-
-def _key(sentence: Sentence) -> tuple[str, ...]:
-    return tuple(word.text.lower() for word in sentence.words)
-
-
-@dataclass(frozen=True, slots=True)
-class _Bag:
-    """A sentence without its order: how often it has each lemma, and what all of them weigh together."""
-
-    counts: dict[str, int]
-    weight: float
-
-
-def _bag(sentence: Sentence, weights: dict[str, float]) -> _Bag:
-    counts: dict[str, int] = {}
-    for word in sentence.words:
-        counts[word.lemma] = counts.get(word.lemma, 0) + 1
-    return _Bag(counts, sum([weights[lemma] * count for lemma, count in counts.items()]))
-
-
-def _weights(group: Sequence[Sentence]) -> dict[str, float]:
-    """What a word says about the subject: little for function words, less the more sentences have it."""
-    seen_in: Counter[str] = Counter()
-    for sentence in group:
-        seen_in.update({word.lemma for word in sentence.words})
-    return {
-        lemma: (0.2 if lemma in FUNCTION_WORDS or not lemma[0].isalnum() else 1.0) / (1 + 0.1 * seen) for lemma, seen in seen_in.items()
-    }
-
-
-def _overlap(a: _Bag, b: _Bag, weights: dict[str, float]) -> float:
-    """Dice's coefficient of two weighted bags, 0..1."""
-    theirs = b.counts
-    common = sum([weights[lemma] * min(count, theirs[lemma]) for lemma, count in a.counts.items() if lemma in theirs])
-    return min(1.0, 2 * common / (a.weight + b.weight)) if a.weight + b.weight > 0 else 0.0
-
-
-def _postings(bags: Sequence[_Bag]) -> dict[str, list[int]]:
-    """Which sentences have a word, at most ``SENTENCES`` / 6 of them: a word in more than that finds nothing."""
-    found: dict[str, list[int]] = {}
-    for number, bag in enumerate(bags):
-        for lemma in bag.counts:
-            places = found.setdefault(lemma, [])
-            if len(places) < SENTENCES // 6:
-                places.append(number)
-    return found
-
-
-def _candidates(bag: _Bag, postings: dict[str, list[int]], weights: dict[str, float]) -> list[int]:
-    """The sentences that share most with ``bag``, at most ``CANDIDATES``."""
-    shared: dict[int, float] = {}
-    for lemma in bag.counts:
-        for number in postings.get(lemma, ()):
-            shared[number] = shared.get(number, 0.0) + weights[lemma]
-    return sorted(shared, key=lambda number: (-shared[number], number))[:CANDIDATES]

@@ -134,11 +134,17 @@ class Lexicon:
         return word in self._words
 
     def lemma(self, word: str) -> str:
-        """The base form of ``word`` (lower case): its irregular base, itself where it is known, or what is left without its ending."""
+        """The base form of ``word`` (lower case): its irregular base, itself where it is known, or what is left without its ending.
+
+        A verb of two words ("carried out") has that of its first.
+        """
         found = self._lemmas.get(word)
         return found if found is not None else _remembered(self._lemmas, word, self._lemma(word), LEMMAS)
 
     def _lemma(self, word: str) -> str:
+        first, _, rest = word.partition(" ")
+        if rest:
+            return f"{self.lemma(first)} {rest}"
         base = self._forms.get(word)
         if base is not None:
             return base

@@ -22,6 +22,7 @@ def related(a: str, b: str) -> Relation:
         ("went", "goes", Relation.SAME),
         ("stopped", "stop", Relation.SAME),
         ("buy", "purchase", Relation.SYNONYM),
+        ("carried out", "executed", Relation.SYNONYM),
         ("hot", "cold", Relation.ANTONYM),
         ("tiny", "huge", Relation.ANTONYM),
         ("rejected", "accepted", Relation.ANTONYM),
