@@ -190,11 +190,11 @@ def turned(pair: AlignedPair, found: Difference, antonyms: list[Conflict], count
 
 def _denials(places: Iterable[tuple[int, tuple[Word, ...]]], opposite: set[str]) -> list[tuple[int, str]]:
     """The words that deny, each with its place; one that is half of an antonym counts there."""
-    return [(at, word.text) for at, words in places for word in words if _denies(word) and word.text not in opposite]
+    return [(at, word.text) for at, words in places for word in words if denies(word) and word.text not in opposite]
 
 
-def _denies(word: Word) -> bool:
-    return word.lemma in NEGATIONS or word.lemma in DENIALS
+def denies(word: Word) -> bool:
+    return word.lemma in NEGATIONS or not DENIALS.isdisjoint((word.lemma, word.text.lower()))
 
 
 def _denied(sentence: Sentence) -> set[str]:

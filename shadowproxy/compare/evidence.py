@@ -14,6 +14,7 @@ from shadowproxy.compare.alignment import AlignedPair
 from shadowproxy.compare.conflicts import (
     Conflict,
     amounts_in_conflict,
+    denies,
     exclusive_words,
     is_content,
     is_number,
@@ -26,7 +27,7 @@ from shadowproxy.compare.conflicts import (
 )
 from shadowproxy.compare.edits import Difference, difference, with_phrases
 from shadowproxy.compare.sentences import Word
-from shadowproxy.compare.vocabulary import CLASS_OF, CONCRETE, DENIALS, NEGATIONS
+from shadowproxy.compare.vocabulary import CLASS_OF, CONCRETE, NEGATIONS
 from shadowproxy.compare.words import Lexicon, Meaning, Relation, relation
 
 #: What a function word counts against a content word where sameness is measured.
@@ -98,7 +99,7 @@ class Weigher:
                     unexplained += [mine[1], theirs[1]]
         for _, word in (*left, *right):
             counts["added_verb" if self._lexicon.part(word.text.lower()) in ("verb", "adv") else "added_word"] += 1
-        return antonyms, [*unexplained, *(word for _, word in (*left, *right) if word.lemma not in DENIALS), *_particles(found)]
+        return antonyms, [*unexplained, *(word for _, word in (*left, *right) if not denies(word)), *_particles(found)]
 
     def _partners(
         self, left: Sequence[tuple[int, Word]], right: Sequence[tuple[int, Word]]

@@ -11,8 +11,8 @@ NEGATIONS = frozenset(listed("no not never none nothing nobody nowhere neither n
 DENIALS = frozenset(
     listed(
         """fail refuse deny lack prevent avoid stop cease ban forbid prohibit reject exclude neglect omit ignore withhold discourage
-        dissuade hinder deter refrain resist oppose doubt disallow abandon incapable unable impossible unlikely devoid absent missing
-        despite except excluding instead false almost"""
+        dissuade hinder deter refrain resist oppose doubt disallow abandon incapable unable impossible unlikely unnecessary unneeded
+        nonexistent devoid absent missing despite except excluding instead false almost"""
     )
 )
 

@@ -162,12 +162,15 @@ class Lexicon:
         numbers = self._sense_numbers(word, lemma)
         if not numbers:
             return Meaning(word, lemma, valence=valence)
+        if self._field(numbers[0]).startswith("adv"):
+            # An adverb means what its adjective means: nearly all that the table knows hangs there.
+            numbers += [made for number in numbers[:_FREQUENT_SENSES] for made in self._row(number)[_DERIVED] if made not in numbers]
         rows = [self._row(number) for number in numbers]
         above, similar, _, derived = (_united(rows, column) for column in range(4))
         # The opposite of an adjective is that of its cluster too (tiny, huge), that of an adverb is its adjective's (positively, positive).
         frequent = rows[:_FREQUENT_SENSES]
         near = [self._row(number) for number in _united(frequent, _SIMILAR) | _united(frequent, _DERIVED)]
-        fields = [FIELDS[bisect_right(self._fields, number)] for number in numbers]
+        fields = [self._field(number) for number in numbers]
         return Meaning(
             word,
             lemma,
@@ -185,7 +188,10 @@ class Lexicon:
     def part(self, word: str) -> str:
         """The part of speech that ``word`` (lower case) is most often, as the fields name it; empty for an unknown word."""
         numbers = self._sense_numbers(word, self.lemma(word))
-        return FIELDS[bisect_right(self._fields, numbers[0])].partition(".")[0] if numbers else ""
+        return self._field(numbers[0]).partition(".")[0] if numbers else ""
+
+    def _field(self, sense: int) -> str:
+        return FIELDS[bisect_right(self._fields, sense)]
 
     def _row(self, sense: int) -> tuple[list[int], ...]:
         """The four columns of a sense, see ``scripts/lexicon.py``."""
@@ -262,7 +268,7 @@ def _between(a: Meaning, b: Meaning) -> Relation:
 def _reached(word: Meaning) -> frozenset[int]:
     """What the other word's opposites have to meet. A verb's groups lead too far (become, get, fall), and so does what a word is a kind
     of: an eve is a day, and no opposite of the night."""
-    cluster = word.similar if word.parts[:1] == ("adj",) else frozenset()
+    cluster = word.similar if word.parts[:1] in (("adj",), ("adv",)) else frozenset()
     return word.senses | word.derived | cluster
 
 

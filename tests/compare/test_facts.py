@@ -40,6 +40,7 @@ def grave(found: Found) -> set[str]:
         ("Ann asks Mike to buy milk.", "Mike asks Ann to buy milk.", "facts.name"),
         ("The drug is approved for children.", "The drug is not approved for children.", "facts.negation"),
         ("He signed the paper in the morning.", "He refused to sign the paper in the morning.", "facts.negation"),
+        ("It has a camera on the back.", "It is missing a camera on the back.", "facts.negation"),
         ("The weather was hot all week.", "The weather was cold all week.", "facts.antonym"),
         ("The critics were supportive of the film.", "The critics were dissatisfied with the film.", "facts.antonym"),
         ("All birds can fly.", "Some birds can fly.", "facts.quantifier"),

@@ -22,6 +22,8 @@ def related(a: str, b: str) -> Relation:
         ("went", "goes", Relation.SAME),
         ("stopped", "stop", Relation.SAME),
         ("buy", "purchase", Relation.SYNONYM),
+        ("often", "rarely", Relation.ANTONYM),
+        ("hugely", "immensely", Relation.DERIVED),
         ("carried out", "executed", Relation.SYNONYM),
         ("hot", "cold", Relation.ANTONYM),
         ("tiny", "huge", Relation.ANTONYM),
