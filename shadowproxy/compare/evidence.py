@@ -104,13 +104,13 @@ class Weigher:
     def _partners(
         self, left: Sequence[tuple[int, Word]], right: Sequence[tuple[int, Word]]
     ) -> Iterator[tuple[tuple[int, Word], tuple[int, Word], Relation]]:
-        """Pairs by the closest relation first. Words of different places belong together only where the lexicon says so."""
+        """Pairs by the closest relation first. Words of different places belong together only where they mean the same."""
         related = (
             (relation(self.meaning(mine[1]), self.meaning(theirs[1])), mine[0] == theirs[0], i, j)
             for i, mine in enumerate(left)
             for j, theirs in enumerate(right)
         )
-        ranked = sorted((_RANK[how], not is_here, i, j) for how, is_here, i, j in related if is_here or how in _CLOSE)
+        ranked = sorted((_RANK[how], not is_here, i, j) for how, is_here, i, j in related if is_here or how in _ELSEWHERE)
         used: set[int] = set()
         other_used: set[int] = set()
         for rank, _, i, j in ranked:
@@ -167,6 +167,8 @@ _FOLDED = {
 }
 _RANK = {how: rank for rank, how in enumerate(_BY_RANK)}
 _CLOSE = frozenset({Relation.SAME, Relation.SYNONYM, Relation.ANTONYM, Relation.DERIVED})
+#: What holds between words of different places too. Opposites there are mostly each of something else: sales dropped, prices rose.
+_ELSEWHERE = _CLOSE - {Relation.ANTONYM}
 
 
 def _particles(found: Difference) -> list[Word]:
