@@ -62,7 +62,7 @@ def test_a_changed_fact_in_the_same_sentence_is_major(primary: str, other: str, 
         ("It is 5 km away.", "It is 5000 m away."),
         (
             "The giant tumbled after a drop in profit, while raising its prices.",
-            "The giant declined after a drop in profit, while hiking its prices.",
+            "The giant declined after a drop in profit, while upping its prices.",
         ),
         ("The repair took 24 hours in all.", "The repair took one day in all."),
         ("The firm reported a drop in sales last quarter.", "The firm noted a decline in sales last quarter."),
