@@ -26,9 +26,10 @@ from shadowproxy.compare.conflicts import (
     without_equal_values,
 )
 from shadowproxy.compare.edits import Difference, difference, with_phrases
+from shadowproxy.compare.relations import Relation, relation
 from shadowproxy.compare.sentences import Word
 from shadowproxy.compare.vocabulary import CLASS_OF, CONCRETE, NEGATIONS
-from shadowproxy.compare.words import Lexicon, Meaning, Relation, relation
+from shadowproxy.compare.words import Lexicon, Meaning
 
 #: What a function word counts against a content word where sameness is measured.
 FUNCTION_WEIGHT = 0.2

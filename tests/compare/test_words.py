@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shadowproxy import lexicon
-from shadowproxy.compare.words import MEANINGS, NO_LEXICON, Relation, parse, relation
+from shadowproxy.compare.relations import Relation, relation
+from shadowproxy.compare.words import MEANINGS, NO_LEXICON, parse
 
 WORDS = lexicon.load()
 
