@@ -53,7 +53,8 @@ COMPILED = [
 ]
 
 #: The compiler needs the types of our own modules and sees no others: what happens to be installed where a wheel is built (a build
-#: environment's vendored copies, a checkout's own tools) would make the same source compile here and fail there. ``make test`` checks types.
+#: environment's vendored copies, a checkout's own tools) would make the same source compile here and fail there.
+#: ``make test`` checks types.
 OPTIONS = [
     "--config-file=",
     "--no-site-packages",

@@ -385,10 +385,12 @@ class Embed(Section):
     """``onnx``: the small model that is installed with the package, offline. ``sentence-transformers``: any model, needs the extra.
     ``none``: no similarity, the gate is not evaluated."""
     model: str | None = None
-    """``onnx``: a directory with model.onnx (or onnx/model.onnx) and tokenizer.json; default: the packaged all-MiniLM-L6-v2 (int8).
+    """``onnx``: a directory with model.onnx (or onnx/model.onnx) and tokenizer.json; default: the packaged all-MiniLM-L6-v2
+    (weights and activations in eight bits).
     ``sentence-transformers``: a directory or name; default: all-MiniLM-L6-v2 by name, downloaded if absent."""
     batch: Annotated[int, Field(ge=1, le=64)] = 8
-    """Windows per model call, at most; long windows go alone whatever it says. 8: larger batches gain little on a CPU and cost memory."""
+    """Windows per model call, at most; long windows go alone whatever it says, and the packaged model takes one a call. 8: larger batches
+    gain little on a CPU and cost memory."""
     threads: Annotated[int, Field(ge=1)] = 1
     """Model threads. 1 keeps the other cores for the production path."""
     cache_entries: Annotated[int, Field(ge=0)] = 4096

@@ -318,7 +318,7 @@ class Side:
 
     ``is_refusal``: the model declined. ``is_json_valid``: the answer is the JSON that was asked for (and satisfies its schema).
     ``is_tool_valid``: every tool call names an offered tool and its arguments satisfy the tool's schema. ``is_truncated``: cut by a length
-    limit or a filter. ``cost`` is in the currency of the price table.
+    limit. ``cost`` is in the currency of the price table.
     """
 
     is_refusal: bool | None = None

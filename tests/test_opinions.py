@@ -75,27 +75,39 @@ def totals(counts: Counts) -> Totals:
 
 
 async def test_judge_that_names_whatever_comes_first_finds_ties() -> None:
-    async with Upstream(chat_reply("Paris.")) as up, Upstream(chat_reply("Rome.")) as other, Upstream(verdict_reply("A")) as judge:
-        async with judged(settings(up.url, other.url, judge.url)) as (counts, rollout):
-            await until(lambda: totals(counts).value(CELLS, rollout, "chat", "", "judge", "both_ok") == 1)
-            found = totals(counts)
-            assert found.value(LLM_JUDGE_PAIRS, rollout, "chat", "candidate", "first") == 1
-            assert found.value(LLM_JUDGE_PAIRS, rollout, "chat", "control", "tie") == 1, "equal answers need no question"
-            assert found.value(LLM_JUDGE_TOKENS, rollout) == 200
+    async with (
+        Upstream(chat_reply("Paris.")) as up,
+        Upstream(chat_reply("Rome.")) as other,
+        Upstream(verdict_reply("A")) as judge,
+        judged(settings(up.url, other.url, judge.url)) as (counts, rollout),
+    ):
+        await until(lambda: totals(counts).value(CELLS, rollout, "chat", "", "judge", "both_ok") == 1)
+        found = totals(counts)
+        assert found.value(LLM_JUDGE_PAIRS, rollout, "chat", "candidate", "first") == 1
+        assert found.value(LLM_JUDGE_PAIRS, rollout, "chat", "control", "tie") == 1, "equal answers need no question"
+        assert found.value(LLM_JUDGE_TOKENS, rollout) == 200
 
 
 async def test_judge_that_is_down_looks_like_nothing_and_not_like_ties() -> None:
     refusal = b"HTTP/1.1 401 Unauthorized\r\ncontent-length: 0\r\n\r\n"
-    async with Upstream(chat_reply("Paris.")) as up, Upstream(chat_reply("Rome.")) as other, Upstream(refusal) as judge:
-        async with judged(settings(up.url, other.url, judge.url)) as (counts, rollout):
-            await until(lambda: totals(counts).value(LLM_JUDGE_ABSTENTIONS, rollout, "candidate") == 1)
-            assert totals(counts).value(CELLS, rollout, "chat", "", "judge", "both_ok") == 0
+    async with (
+        Upstream(chat_reply("Paris.")) as up,
+        Upstream(chat_reply("Rome.")) as other,
+        Upstream(refusal) as judge,
+        judged(settings(up.url, other.url, judge.url)) as (counts, rollout),
+    ):
+        await until(lambda: totals(counts).value(LLM_JUDGE_ABSTENTIONS, rollout, "candidate") == 1)
+        assert totals(counts).value(CELLS, rollout, "chat", "", "judge", "both_ok") == 0
 
 
 async def test_candidate_without_answer_has_lost() -> None:
-    async with Upstream(chat_reply("Paris.")) as up, FaultyServer("error_500") as other, Upstream(verdict_reply("A")) as judge:
-        async with judged(settings(up.url, other.url, judge.url)) as (counts, rollout):
-            await until(lambda: totals(counts).value(CELLS, rollout, "chat", "", "judge", "candidate_only") == 1)
+    async with (
+        Upstream(chat_reply("Paris.")) as up,
+        FaultyServer("error_500") as other,
+        Upstream(verdict_reply("A")) as judge,
+        judged(settings(up.url, other.url, judge.url)) as (counts, rollout),
+    ):
+        await until(lambda: totals(counts).value(CELLS, rollout, "chat", "", "judge", "candidate_only") == 1)
 
 
 def test_judge_that_is_an_arm_is_refused() -> None:

@@ -106,10 +106,15 @@ def _objects(section: Promotion, around: Surroundings, told: Listener) -> tuple[
     kube = _kube(section.kubernetes, around.environ)
     shape = shape_of(section.target, kube.namespace)
     assert shape is not None, "every other target is in Kubernetes"
-    ref, name = shape.objects[0], f"shadowproxy-{section.candidate}".replace("_", "-")
+    ref, name = shape.objects[0], own_object(section.candidate)
     memory = None if shape.is_annotated else ConfigMapMemory(kube, ref.namespace, name)
     lease = Lease(kube, ref.namespace, name, around.identity, duration_s=section.lease_s)
     return ObjectRouter(kube, shape), memory, lease, Everyone([told, ObjectEvents(kube, ref, around.identity)])
+
+
+def own_object(candidate: str) -> str:
+    """What the Lease and the ConfigMap of the candidate's promotion are called: what a Role must name."""
+    return f"shadowproxy-{candidate}".replace("_", "-")
 
 
 def _kube(section: KubernetesApi, environ: Mapping[str, str]) -> Kube:

@@ -1,4 +1,4 @@
-"""Pairs made to cost time or memory go through every comparator and come out with a finding. The bound on time is pytest's, and generous."""
+"""Pairs made to cost time or memory go through every comparator and come out with a finding. The bound on time is pytest's."""
 
 from __future__ import annotations
 

@@ -14,10 +14,24 @@ from shadowproxy.compare.means import Means
 from shadowproxy.compare.pair import compare as compare_views
 from shadowproxy.compare.pair import texts_to_embed as texts_of_views
 from shadowproxy.compare.view import view
-from shadowproxy.exchange import Answer, Asked, Choice, Comparison, Divergence, Exchange, Outcome, Reply, ReplyError, Request, Severity, ToolCall
+from shadowproxy.exchange import (
+    Answer,
+    Asked,
+    Choice,
+    Comparison,
+    Divergence,
+    Exchange,
+    Outcome,
+    Reply,
+    ReplyError,
+    Request,
+    Severity,
+    ToolCall,
+)
 
 X = np.array([1.0, 0.0], dtype=np.float32)
 Y = np.array([0.0, 1.0], dtype=np.float32)
+ASKED, MEANS = Asked(), Means()
 XY = np.array([0.6, 0.8], dtype=np.float32)
 
 
@@ -38,8 +52,8 @@ def compare(
     other: Exchange,
     other_answer: Answer | None,
     vectors: tuple[np.ndarray, np.ndarray] | None,
-    asked: Asked = Asked(),
-    means: Means = Means(),
+    asked: Asked = ASKED,
+    means: Means = MEANS,
 ) -> Comparison:
     return compare_views(view(primary, primary_answer, asked, means), view(other, other_answer, asked, means), vectors, asked, means)
 

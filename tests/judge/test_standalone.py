@@ -219,7 +219,7 @@ async def test_surface_has_what_a_judge_can_show(aiohttp_served: Any) -> None:
     bench.show(good=1, bad=99)
     await bench.look()
     client = await aiohttp_served(build_judge(bench.judge, None))
-    for path in set(JUDGE_ENDPOINTS) - {"/flagger/{hook}"}:
+    for path in (each for each in JUDGE_ENDPOINTS if "{" not in each):
         assert (await client.get(path)).status == 200, path
     assert (await client.post("/flagger/rollback", json={})).status == 200, "yes, roll back"
     told = await (await client.get("/verdict/history?rollout=v2&limit=1")).json()

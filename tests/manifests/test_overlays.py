@@ -10,6 +10,7 @@ import pytest
 
 from shadowproxy import config
 from shadowproxy.admin.app import ENDPOINTS
+from shadowproxy.promote.building import own_object
 from tests.manifests.overlays import (
     FOLDERS,
     ROOT,
@@ -133,6 +134,13 @@ def test_only_the_judge_holds_a_token_of_the_api_server(folder: str) -> None:
     for whose, _, pod in pods(folder):
         is_judge = whose.endswith("shadowproxy-judge")
         assert pod.get("automountServiceAccountToken", "ClusterServingRuntime" not in whose) is is_judge, whose
+
+
+def test_the_judge_may_touch_the_objects_it_keeps() -> None:
+    rules = [rule for role in of_kind("overlays/judge", "Role") for rule in role["rules"]]
+    for resource, verbs in (("leases", {"get", "update"}), ("configmaps", {"get", "patch"})):
+        named = [rule for rule in rules if rule["resources"] == [resource] and rule.get("resourceNames")]
+        assert [(rule["resourceNames"], set(rule["verbs"])) for rule in named] == [([own_object("candidate")], verbs)]
 
 
 def test_rights_are_named_one_by_one() -> None:

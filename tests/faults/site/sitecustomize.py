@@ -13,7 +13,7 @@ if "serve" in sys.orig_argv:
     from shadowproxy import supervisor
 
     supervisor._HUNG_S = 2.0
-elif sys.orig_argv[-1] == "shadow":
+elif "shadowproxy.processes.shadow" in sys.orig_argv:
     from shadowproxy.compare import pair
 
     _compare = pair.compare
