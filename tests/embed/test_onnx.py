@@ -32,7 +32,8 @@ def embedder() -> WindowedEmbedder[tuple[int, ...]]:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A directory of the user's with the packaged model in it."""
+    """A directory of the user's with the packaged model in it. Its tokenizer is read by the library."""
+    pytest.importorskip("tokenizers")
     files = onnx.packaged_files()
     (tmp_path / "model.onnx").symlink_to(files.model)
     (tmp_path / "tokenizer.json").symlink_to(files.tokenizer)
@@ -148,7 +149,7 @@ def test_missing_file_is_named(folder: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"not a model"])
-@pytest.mark.parametrize(("name", "problem"), [("model.onnx", "cannot be loaded"), ("tokenizer.json", "is not a tokenizer")])
+@pytest.mark.parametrize(("name", "problem"), [("model.onnx", "cannot be loaded"), ("tokenizer.json", "is not a tokenizer for this model")])
 def test_broken_file_is_named(folder: Path, name: str, problem: str, content: bytes) -> None:
     (folder / name).unlink()
     (folder / name).write_bytes(content)
@@ -283,11 +284,38 @@ def test_similarity_ranks_pairs_as_people_do(embedder: Embedder) -> None:
     assert np.corrcoef(ranks([score for score, _, _ in pairs]), ranks(found))[0, 1] >= 0.70
 
 
-def test_configuration_of_the_packaged_tokenizer_is_switched_off() -> None:
+def test_configuration_of_the_packaged_tokenizer_is_switched_off(folder: Path) -> None:
     """The file pads to 128 and truncates at 128. Were that left on, long answers would be cut and short ones padded."""
     files = onnx.packaged_files()
     stored = json.loads(files.tokenizer.read_bytes())
     assert stored["truncation"] is not None
     assert stored["padding"] is not None
-    model = onnx.OnnxModel(files, threads=1)
-    assert [window.tokens for window in model.windows("word " * 600)] == [126, 126, 126, 126, 96]
+    by_us, by_library = (onnx.OnnxModel(each, threads=1) for each in (files, onnx.directory_files(folder)))
+    assert [window.tokens for window in by_us.windows("word " * 600)] == [126, 126, 126, 126, 96]
+    assert [window.tokens for window in by_library.windows("word " * 600)] == [254, 254, 92]
+
+
+# --- with and without the library of tokenizers --------------------------------------------------------------------------
+
+
+def test_packaged_model_does_without_the_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "tokenizers", None)
+    assert onnx.load(None, batch=8, threads=1).encode([CAPITALS]).shape == (1, 384)
+
+
+def test_user_directory_without_the_library_names_the_extra(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "tokenizers", None)
+    with pytest.raises(StartError, match=r"embed\.model: tokenizers is not installed; pip install 'llm-shadowproxy\[onnx-models\]'"):
+        onnx.load(str(folder), batch=8, threads=1)
+
+
+def test_packaged_tokenizer_of_another_kind_is_refused_with_the_remedy(tmp_path: Path) -> None:
+    other = tmp_path / "tokenizer.json"
+    other.write_bytes(onnx.packaged_files().tokenizer.read_bytes().replace(b"BertPreTokenizer", b"ByteLevel"))
+    with pytest.raises(StartError, match=r"tokenizer\.json is not a tokenizer for this model \(.*ByteLevel.*\); reinstall it"):
+        onnx.OnnxModel(dataclasses.replace(onnx.packaged_files(), tokenizer=other), threads=1)
+
+
+def test_both_ways_of_reading_the_packaged_tokenizer_agree(folder: Path) -> None:
+    one, two = (files.read_tokenizer(files.tokenizer.read_bytes()) for files in (onnx.packaged_files(), onnx.directory_files(folder)))
+    assert (one.pad, one.before, one.after, one.ids(CAPITALS)) == (two.pad, two.before, two.after, two.ids(CAPITALS))
