@@ -361,7 +361,7 @@ def test_hold_after_one_request_says_what_the_readme_shows(stage: Rewrite) -> No
         assert reply.status == 200
     verdict = wait_for(lambda: _judged(admin))
     shown = next(block for block in blocks("") if block.startswith("hold\n")).removeprefix("hold\n")
-    pattern = re.compile(r"\d+ (s|min) since|\d+ of")
+    pattern = re.compile(r"\d+ (s|min) since|\d+ of|\d+ pairs?\b")
     wanted = {(line.split()[0], pattern.sub("N", line.split(None, 1)[1])) for line in shown.splitlines()}
     assert {(reason["code"], pattern.sub("N", reason["text"])) for reason in verdict["reasons"]} == wanted
 

@@ -261,7 +261,7 @@ def _notes_on_measuring(assigned: Mapping[GateRule, _Assigned], book: Book) -> I
 
 def _note_unmeasured(names: Sequence[str], strata: Sequence[Stratum], pairs: int) -> Reason:
     shown = ", ".join(stratum.label for stratum in strata[:5]) + (" …" if len(strata) > 5 else "")
-    text = f"{shown}: nothing to measure in {count(pairs)} pairs for {', '.join(names)}; no guard there"
+    text = f"{shown}: nothing to measure in {count(pairs)} {'pair' if pairs == 1 else 'pairs'} for {', '.join(names)}; no guard there"
     only = strata[0] if len(strata) == 1 else Stratum("")
     return Reason("unmeasured", text, {"pairs": pairs}, only.route, names[0] if len(names) == 1 else "", only.slice)
 
