@@ -343,14 +343,19 @@ def _margins(settings: config.Config) -> Group:
 
 
 def _asked(gates: config.Gates) -> tuple[tuple[str, str, str], ...]:
+    def points(gate: config.ErrorGate | config.MismatchGate) -> str:
+        return f"{100 * gate.margin:g} points" if gate.enabled else "off"
+
     late = f"{gates.ttft.ratio:g} x" + (f" + {100 * gates.ttft.margin:g} points" if gates.ttft.margin else "")
     return (
-        ("error", "more failures than the primary", f"{100 * gates.error.margin:g} points" if gates.error.enabled else "off"),
+        ("error", "more failures than the primary", points(gates.error)),
         (
             "similarity",
             "less like the primary than control",
             f"{gates.similarity.margin:g}" if gates.similarity.enabled else "off",
         ),
+        ("facts", "other facts than the primary's", points(gates.facts)),
+        ("refusal", "declines otherwise than the primary", points(gates.refusal)),
         ("ttft", f"first token of the slowest {100 * (1 - gates.ttft.quantile):.2g} %", late if gates.ttft.enabled else "off"),
     )
 

@@ -17,7 +17,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from shadowproxy import demo
+from shadowproxy import demo, terminal
 from shadowproxy.errors import StartError
 
 pytest.importorskip("openai", reason="the demo's clients need the openai package")
@@ -181,6 +181,6 @@ def test_a_candidate_without_answers_is_refused(tmp_path: Path) -> None:
 
 def test_the_picture_shows_bounds_margin_and_what_is_out_of_sight() -> None:
     inside = {"lower": -0.06, "upper": 0.0, "mean": -0.03, "margin": 0.06, "outcome": "pass"}
-    assert str(demo._bar(inside)) == "      ══●═══    ┃      "
+    assert str(terminal._bar(inside)) == "      ══●═══    ┃      "
     outside = {"lower": 0.3, "upper": 0.5, "mean": 0.4, "margin": 0.06, "outcome": "fail"}
-    assert str(demo._bar(outside)) == "           ·    ┃     ▶"
+    assert str(terminal._bar(outside)) == "           ·    ┃     ▶"
