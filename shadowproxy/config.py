@@ -385,8 +385,8 @@ class Embed(Section):
     """``onnx``: the small model that is installed with the package, offline. ``sentence-transformers``: any model, needs the extra.
     ``none``: no similarity, the gate is not evaluated."""
     model: str | None = None
-    """``onnx``: a directory with model.onnx (or onnx/model.onnx) and tokenizer.json; default: the packaged all-MiniLM-L6-v2
-    (weights and activations in eight bits).
+    """``onnx``: a directory with model.onnx (or onnx/model.onnx) and tokenizer.json, which needs the extra ``onnx-models``;
+    default: the packaged all-MiniLM-L6-v2 (weights and activations in eight bits).
     ``sentence-transformers``: a directory or name; default: all-MiniLM-L6-v2 by name, downloaded if absent."""
     batch: Annotated[int, Field(ge=1, le=64)] = 8
     """Windows per model call, at most; long windows go alone whatever it says, and the packaged model takes one a call. 8: larger batches
