@@ -30,6 +30,7 @@ lint: $(DEV_STAMP)
 	$(BIN)/python scripts/reference.py
 	$(BIN)/python scripts/verdict_docs.py
 	$(BIN)/python scripts/faults.py
+	$(BIN)/python scripts/rendered.py
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 

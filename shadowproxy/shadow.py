@@ -92,12 +92,12 @@ class _Seen:
     comparisons: dict[str, Comparison] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
 class _Failed:
-    """A step of ours that raised, on the thread."""
+    """A step of ours that raised, on the thread. No dataclass: compiled, one cannot have a field of a built-in's type."""
 
-    step: str
-    failure: Exception
+    def __init__(self, step: str, failure: Exception) -> None:
+        self.step = step
+        self.failure = failure
 
 
 class Shadow:

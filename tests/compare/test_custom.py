@@ -49,13 +49,21 @@ def test_what_it_shows_is_cut_and_cannot_steer_a_terminal() -> None:
     assert "\x1b" not in found.divergences[0].why
 
 
+def test_a_score_that_is_no_number_is_a_failure() -> None:
+    class Careless(Saying):
+        def compare(self, primary: Answer, other: Answer, asked: Asked) -> Found:
+            return Found("high")  # type: ignore[arg-type]
+
+    heard = hear(Careless(None), ANSWER, ANSWER, Asked())
+    assert (heard.found, "custom.tone: TypeError" in heard.failure) == (Found(), True)
+
+
 @pytest.mark.parametrize(
     ("says", "why"),
     [
         (RuntimeError("out of tune"), "custom.tone: RuntimeError: out of tune"),
         (RecursionError(), "custom.tone: RecursionError: "),
         (Found(float("nan")), "return None to abstain"),
-        (Found("high"), "custom.tone: TypeError"),  # type: ignore[arg-type]
         (Found(0.5, (divergence("text.empty"),)), "its kinds begin with custom.tone"),
         (Found(0.5, (divergence("custom.tonesetter"),)), "its kinds begin with custom.tone"),
         (Found(0.5, ("odd",)), "custom.tone: AttributeError"),  # type: ignore[arg-type]

@@ -171,8 +171,8 @@ async def _jump_clock(scene: Scene) -> Sequence[Seen]:
 async def _newest_pair_s(scene: Scene) -> float:
     status, body = await scene.serve.get("/pairs?limit=1")
     assert status == 200
-    issued_at_s: float = orjson.loads(body)["pairs"][0]["issued_at_s"]
-    return issued_at_s
+    pairs = orjson.loads(body)["pairs"]
+    return float(pairs[0]["issued_at_s"]) if pairs else 0.0
 
 
 async def _judgement(scene: Scene) -> tuple[object, ...]:

@@ -12,7 +12,7 @@ import orjson
 from shadowproxy.testing.recorded import Behaviour, RecordedLLM
 from tests.gateway.wires import closed_port
 from tests.judge.judging import judging, only_errors
-from tests.serve.serving import Serving, eventually, run_cli, serving
+from tests.serve.serving import PLAIN, Serving, eventually, run_cli, serving
 from tests.serve.wire import ask, request
 from tests.test_events import Sink, sink
 
@@ -64,7 +64,7 @@ async def test_judge_over_one_admin_surface_comes_to_the_verdict_of_that_serve_a
     async with bad_candidate() as tree, sink() as taking:
         file = tmp_path / "history.jsonl"
         section = {"admin": {"url": f"http://127.0.0.1:{port}"}, "listen": "127.0.0.1:0", "interval_s": 0.2, "history": {"file": str(file)}}
-        shared = {**tree, "judge": section}
+        shared = {**PLAIN, **tree, "judge": section}
         async with serving({**shared, "admin": {"listen": f"127.0.0.1:{port}"}}, {"K_SINK": taking.url}) as serve:
             await fill(serve)
             await serve.wait_for("shadowproxy_verdict", 1, state="rollback")
