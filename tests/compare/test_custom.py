@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,8 +25,6 @@ class Saying:
     name: str = "tone"
 
     def compare(self, primary: Answer, other: Answer, asked: Asked) -> Found:
-        if isinstance(self.says, Exception):
-            raise self.says
         return self.says  # type: ignore[no-any-return]
 
 
@@ -49,30 +49,37 @@ def test_what_it_shows_is_cut_and_cannot_steer_a_terminal() -> None:
     assert "\x1b" not in found.divergences[0].why
 
 
-def test_a_score_that_is_no_number_is_a_failure() -> None:
-    class Careless(Saying):
-        def compare(self, primary: Answer, other: Answer, asked: Asked) -> Found:
-            return Found("high")  # type: ignore[arg-type]
+@dataclass(frozen=True)
+class Making:
+    """Makes what it says when it is asked: compiled, a finding of wrong types cannot even be made."""
 
-    heard = hear(Careless(None), ANSWER, ANSWER, Asked())
-    assert (heard.found, "custom.tone: TypeError" in heard.failure) == (Found(), True)
+    makes: Callable[[], Any]
+    name: str = "tone"
+
+    def compare(self, primary: Answer, other: Answer, asked: Asked) -> Found:
+        return self.makes()  # type: ignore[no-any-return]
+
+
+def raises(exc: Exception) -> Any:
+    raise exc
 
 
 @pytest.mark.parametrize(
-    ("says", "why"),
+    ("makes", "why"),
     [
-        (RuntimeError("out of tune"), "custom.tone: RuntimeError: out of tune"),
-        (RecursionError(), "custom.tone: RecursionError: "),
-        (Found(float("nan")), "return None to abstain"),
-        (Found(0.5, (divergence("text.empty"),)), "its kinds begin with custom.tone"),
-        (Found(0.5, (divergence("custom.tonesetter"),)), "its kinds begin with custom.tone"),
-        (Found(0.5, ("odd",)), "custom.tone: AttributeError"),  # type: ignore[arg-type]
-        (Found(0.5, (Divergence("custom.tone", "loud", "", ""),)), "custom.tone: ValueError"),  # type: ignore[arg-type]
-        (None, "custom.tone: AttributeError"),
+        (lambda: raises(RuntimeError("out of tune")), "custom.tone: RuntimeError: out of tune"),
+        (lambda: raises(RecursionError()), "custom.tone: RecursionError: "),
+        (lambda: Found(float("nan")), "return None to abstain"),
+        (lambda: Found("high"), "custom.tone: TypeError"),  # type: ignore[arg-type]
+        (lambda: Found(0.5, (divergence("text.empty"),)), "its kinds begin with custom.tone"),
+        (lambda: Found(0.5, (divergence("custom.tonesetter"),)), "its kinds begin with custom.tone"),
+        (lambda: Found(0.5, ("odd",)), r"custom.tone: (Attribute|Type)Error"),  # type: ignore[arg-type]
+        (lambda: Found(0.5, (Divergence("custom.tone", "loud", "", ""),)), r"custom.tone: (Value|Type)Error"),  # type: ignore[arg-type]
+        (lambda: None, r"custom.tone: (Attribute|Type)Error"),
     ],
 )
-def test_a_failure_is_a_sentence_and_an_abstention(says: Any, why: str) -> None:
-    heard = hear(Saying(says), ANSWER, ANSWER, Asked())
+def test_a_failure_is_a_sentence_and_an_abstention(makes: Callable[[], Any], why: str) -> None:
+    heard = hear(Making(makes), ANSWER, ANSWER, Asked())
     assert heard.found == Found()
-    assert why.strip() in heard.failure
+    assert re.search(why.strip(), heard.failure)
     assert len(heard.failure) <= SHOWN_CHARACTERS
