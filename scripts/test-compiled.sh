@@ -8,7 +8,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 SHADOWPROXY_COMPILE=yes "$bin/python" -m pip wheel --quiet --disable-pip-version-check --no-deps -w "$work/wheel" .
 "$bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --target "$work/site" "$work"/wheel/*.whl
-cp -r tests config pyproject.toml "$work"
+cp -r tests config docs pyproject.toml "$work"
 cd "$work"
 PYTHONPATH="$work/site" "$bin/python" -c 'from shadowproxy.compiled import is_compiled; assert is_compiled(), "the wheel is not compiled"'
 [ $# -gt 0 ] || set -- tests/gateway tests/upstream tests/handover tests/mirror tests/wire tests/compare tests/verdict/test_cells.py \
