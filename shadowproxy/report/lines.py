@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
 from shadowproxy.exchange import Divergence, Severity
 from shadowproxy.report.pairs import KEPT_DIVERGENCES, ArmShown, Excerpt, Likeness, PairShown
+from shadowproxy.wire.loose_json import a_number
 
 _SEVERITIES = {severity.value: severity for severity in Severity}
 
@@ -32,8 +32,8 @@ def _likeness(fields: Mapping[str, Any]) -> Likeness:
     divergences = fields.get("divergences")
     listed = divergences[:KEPT_DIVERGENCES] if isinstance(divergences, list) else []
     return Likeness(
-        _number(fields.get("similarity")),
-        _number(fields.get("divergence")),
+        a_number(fields.get("similarity")),
+        a_number(fields.get("divergence")),
         _numbers(fields.get("scores")),
         tuple(_divergence(each) for each in listed if isinstance(each, Mapping)),
         {rule: int(count) for rule, count in _numbers(fields.get("suppressed")).items()},
@@ -49,14 +49,4 @@ def _divergence(fields: Mapping[str, Any]) -> Divergence:
 
 def _numbers(value: object) -> dict[str, float]:
     items = value.items() if isinstance(value, Mapping) else ()
-    return {str(key): number for key, each in items if (number := _number(each)) is not None}
-
-
-def _number(value: object) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    try:
-        number = float(value)
-    except OverflowError:
-        return None
-    return number if math.isfinite(number) else None
+    return {str(key): number for key, each in items if (number := a_number(each)) is not None}

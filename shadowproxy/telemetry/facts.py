@@ -7,7 +7,6 @@ checked: one text that cannot be encoded would lose the whole batch it is in.
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from functools import lru_cache
 import orjson
 
 from shadowproxy.exchange import Answer, Comparison, Exchange, Outcome, Request
+from shadowproxy.wire.loose_json import a_number
 from shadowproxy.wire.paths import route_of
 
 Value = str | bool | int | float | list[str]
@@ -150,7 +150,7 @@ def request_facts(asked: Asked) -> Attributes:
     """``gen_ai.request.*``: parameters that change what is answered."""
     found: Attributes = {}
     for name, key in (("temperature", "temperature"), ("top_p", "top_p"), ("frequency_penalty", "frequency_penalty")):
-        if (number := _number(asked.body.get(key))) is not None:
+        if (number := a_number(asked.body.get(key))) is not None:
             found[f"gen_ai.request.{name}"] = number
     for name, keys in (("max_tokens", ("max_tokens", "max_completion_tokens", "max_output_tokens")), ("seed", ("seed",))):
         given = next((whole for key in keys if (whole := _whole(asked.body.get(key))) is not None), None)
@@ -221,16 +221,6 @@ def shadow_facts(target: Target, primary: Exchange, other: Exchange, comparison:
 def clean(text: str, most: int = _TEXT_CHARS) -> str:
     """``text`` cut to ``most`` characters, lone surrogates replaced: UTF-8 cannot carry them."""
     return text[:most].encode("utf-8", "replace").decode()
-
-
-def _number(value: object) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    try:
-        number = float(value)
-    except OverflowError:
-        return None
-    return number if math.isfinite(number) else None
 
 
 def _whole(value: object) -> int | None:

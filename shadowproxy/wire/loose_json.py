@@ -6,6 +6,7 @@ Every string picked here is valid Unicode, so whatever takes an answer further c
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -68,6 +69,17 @@ def a_text(value: Any) -> str:
 def a_count(value: Any) -> int | None:
     """``value`` if it is a whole number of something (within 64 bits, so that it can be encoded again), else None."""
     return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63 else None
+
+
+def a_number(value: Any) -> float | None:
+    """``value`` if it is a number that a float holds, else None."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None
 
 
 def a_label(value: Any) -> str:

@@ -5,7 +5,6 @@ Paths that end in ``score`` also serve models that rank nothing; what holds no r
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -15,7 +14,7 @@ from shadowproxy.exchange import Answer, Choice, Ranked
 from shadowproxy.wire.collector import Collector, collected_loosely
 from shadowproxy.wire.decoded import DecodedReply
 from shadowproxy.wire.drafts import usage_in
-from shadowproxy.wire.loose_json import Object, a_count, a_label, an_object
+from shadowproxy.wire.loose_json import Object, a_count, a_label, a_number, an_object
 
 #: Most lines of one ranking. A million is far past what any server ranks in one call, and what a reply's default bound holds.
 MAX_LINES = 1_000_000
@@ -71,17 +70,7 @@ def _lines(found: list[Any]) -> Iterator[Ranked]:
         raise BoundExceeded(f"the ranking has more than {MAX_LINES} lines")
     for place, line in enumerate(found):
         fields = an_object(line)
-        score = _score(line if not fields else next((fields[name] for name in _SCORES if name in fields), None))
+        score = a_number(line if not fields else next((fields[name] for name in _SCORES if name in fields), None))
         index = a_count(fields.get("index", place))
         if score is not None and index is not None:
             yield Ranked(index, score)
-
-
-def _score(value: Any) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    try:
-        score = float(value)
-    except OverflowError:
-        return None
-    return score if math.isfinite(score) else None

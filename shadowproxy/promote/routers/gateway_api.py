@@ -12,12 +12,12 @@ from typing import Any
 
 from shadowproxy.errors import RouterRefused
 from shadowproxy.promote.json_patch import ObjectRef
-from shadowproxy.promote.reading import section, sections, whole
+from shadowproxy.promote.reading import section, sections
 from shadowproxy.promote.routers.shape import Documents
-from shadowproxy.promote.weights import Destination, Split, position
+from shadowproxy.promote.routers.weighted import Weighted
+from shadowproxy.promote.weights import Split
 
 _MOST = 1_000_000
-_DEFAULT = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,15 +53,9 @@ class HttpRoute:
         return (ObjectRef("gateway.networking.k8s.io", self.version, "httproutes", "HTTPRoute", self.namespace, self.name),)
 
     def shifts(self, documents: Documents) -> tuple[Split, ...]:
-        rules = sections(section(documents[0], "spec"), "rules")
-        splits = tuple(self._split(index, rule) for index, rule in enumerate(rules) if self._is_meant(rule))
-        missing = set(self.rules) - {str(rule.get("name")) for rule in rules}
-        if missing:
-            raise RouterRefused(f"{self.objects[0]} has no rule called {', '.join(sorted(missing))}", "correct rules, or name the rule")
-        if not splits:
-            problem = f"{self.objects[0]} has no rule with both {self._primary} and {self._candidate}"
-            raise RouterRefused(problem, f"add {self._candidate} to the rule's backendRefs with weight: 0")
-        return splits
+        weighted = Weighted("rule", "rules", "backendRefs", 1, _MOST, self._key, _refuse_redirect)
+        primary, candidate = self.primary.key(self.namespace), self.candidate.key(self.namespace)
+        return weighted.splits(self.objects[0], section(documents[0], "spec"), primary, candidate, self.rules)
 
     def identity(self, documents: Documents) -> str:
         return ""
@@ -72,35 +66,11 @@ class HttpRoute:
     def steered_fields(self) -> tuple[str, ...]:
         return (".spec.rules[].backendRefs[].weight",)
 
-    @property
-    def _primary(self) -> str:
-        return self.primary.key(self.namespace)
-
-    @property
-    def _candidate(self) -> str:
-        return self.candidate.key(self.namespace)
-
-    def _is_meant(self, rule: Mapping[str, Any]) -> bool:
-        if self.rules:
-            return rule.get("name") in self.rules
-        keys = [self._key(entry) for entry in sections(rule, "backendRefs")]
-        return self._primary in keys and self._candidate in keys
-
-    def _split(self, index: int, rule: Mapping[str, Any]) -> Split:
-        where = f"{self.objects[0]} rule {rule.get('name') or index}"
-        if any(entry.get("type") == "RequestRedirect" for entry in sections(rule, "filters")):
-            raise RouterRefused(f"{where} redirects, which takes no weights", "name a rule that sends to backends")
-        entries = sections(rule, "backendRefs")
-        destinations = tuple(
-            self._destination(entry, f"/spec/rules/{index}/backendRefs/{place}", where) for place, entry in enumerate(entries)
-        )
-        keys = [destination.key for destination in destinations]
-        return Split(where, destinations, position(keys, self._primary, where), position(keys, self._candidate, where), _MOST)
-
-    def _destination(self, entry: Mapping[str, Any], pointer: str, where: str) -> Destination:
-        written = whole(entry.get("weight"), f"{where}: a weight")
-        return Destination(self._key(entry), f"{pointer}/weight", written, _DEFAULT if written is None else written)
-
     def _key(self, entry: Mapping[str, Any]) -> str:
         name, namespace = str(entry.get("name", "")), str(entry.get("namespace") or "")
         return Backend(name, namespace, str(entry.get("kind") or "Service"), str(entry.get("group") or "")).key(self.namespace)
+
+
+def _refuse_redirect(rule: Mapping[str, Any], where: str) -> None:
+    if any(entry.get("type") == "RequestRedirect" for entry in sections(rule, "filters")):
+        raise RouterRefused(f"{where} redirects, which takes no weights", "name a rule that sends to backends")

@@ -12,9 +12,10 @@ from typing import Any
 
 from shadowproxy.errors import RouterRefused
 from shadowproxy.promote.json_patch import ObjectRef
-from shadowproxy.promote.reading import section, sections, whole
+from shadowproxy.promote.reading import section
 from shadowproxy.promote.routers.shape import Documents
-from shadowproxy.promote.weights import Destination, Split, position
+from shadowproxy.promote.routers.weighted import Weighted
+from shadowproxy.promote.weights import Split
 
 #: The weight is an int32.
 _MOST = 2**31 - 1
@@ -54,17 +55,9 @@ class VirtualService:
         return (ObjectRef("networking.istio.io", self.version, "virtualservices", "VirtualService", self.namespace, self.name),)
 
     def shifts(self, documents: Documents) -> tuple[Split, ...]:
-        routes = sections(section(documents[0], "spec"), "http")
-        splits = tuple(self._split(index, route) for index, route in enumerate(routes) if self._is_meant(route))
-        missing = set(self.routes) - {str(route.get("name")) for route in routes}
-        if missing:
-            raise RouterRefused(
-                f"{self.objects[0]} has no HTTP route called {', '.join(sorted(missing))}", "correct routes, or name the route"
-            )
-        if not splits:
-            problem = f"{self.objects[0]} has no HTTP route with both {self._primary} and {self._candidate}"
-            raise RouterRefused(problem, f"add {self._candidate} to the route with weight: 0")
-        return splits
+        weighted = Weighted("HTTP route", "http", "route", 0, _MOST, self._key, _refuse_odd)
+        primary, candidate = self.primary.key(self.namespace), self.candidate.key(self.namespace)
+        return weighted.splits(self.objects[0], section(documents[0], "spec"), primary, candidate, self.routes)
 
     def identity(self, documents: Documents) -> str:
         return ""
@@ -74,32 +67,6 @@ class VirtualService:
 
     def steered_fields(self) -> tuple[str, ...]:
         return (".spec.http[].route[].weight",)
-
-    @property
-    def _primary(self) -> str:
-        return self.primary.key(self.namespace)
-
-    @property
-    def _candidate(self) -> str:
-        return self.candidate.key(self.namespace)
-
-    def _is_meant(self, route: Mapping[str, Any]) -> bool:
-        if self.routes:
-            return route.get("name") in self.routes
-        keys = [self._key(entry) for entry in sections(route, "route")]
-        return self._primary in keys and self._candidate in keys
-
-    def _split(self, index: int, route: Mapping[str, Any]) -> Split:
-        where = f"{self.objects[0]} route {route.get('name') or index}"
-        _refuse_odd(route, where)
-        entries = sections(route, "route")
-        destinations = tuple(self._destination(entry, f"/spec/http/{index}/route/{place}", where) for place, entry in enumerate(entries))
-        keys = [destination.key for destination in destinations]
-        return Split(where, destinations, position(keys, self._primary, where), position(keys, self._candidate, where), _MOST)
-
-    def _destination(self, entry: Mapping[str, Any], pointer: str, where: str) -> Destination:
-        written = whole(entry.get("weight"), f"{where}: a weight")
-        return Destination(self._key(entry), f"{pointer}/weight", written, written or 0)
 
     def _key(self, entry: Mapping[str, Any]) -> str:
         destination = section(entry, "destination")
