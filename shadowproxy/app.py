@@ -144,3 +144,6 @@ def _secrets(config: Config) -> Iterator[tuple[str, Secret]]:
         section = getattr(config.judge, key)
         if section and section.auth:
             yield f"judge.{key}.auth", section.auth
+    for index, promotion in enumerate(config.promotions):
+        if promotion.hook and promotion.hook.auth:
+            yield f"promotions[{index}].hook.auth", promotion.hook.auth

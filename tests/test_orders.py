@@ -13,6 +13,7 @@ import yaml
 
 from shadowproxy import orders
 from shadowproxy.admin.app import build_judge, serve
+from shadowproxy.app import check_secrets
 from shadowproxy.config import Config, build
 from shadowproxy.errors import ConfigError, RouterBusy, RouterRefused, ShadowproxyError
 from shadowproxy.events import NoEvents
@@ -133,3 +134,9 @@ def test_promotion_of_nobody_and_two_routers_are_refused(tmp_path: Path) -> None
         build({**tree, "promotions": [{**tree["promotions"][0], "candidate": "v9"}]})
     with pytest.raises(ConfigError, match="exactly one router"):
         build({**tree, "promotions": [{**tree["promotions"][0], "inference_service": {"name": "chat"}}]})
+
+
+def test_missing_credential_of_a_web_hook_is_found_by_a_check(tmp_path: Path) -> None:
+    hook = {"url": "http://h:1", "auth": {"env": "NO_SUCH_KEY"}, "state_file": str(tmp_path / "state.json")}
+    with pytest.raises(ConfigError, match=r"promotions\[0\]\.hook\.auth: env NO_SUCH_KEY is not set"):
+        check_secrets(settings(tmp_path, hook=hook))
