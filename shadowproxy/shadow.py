@@ -279,7 +279,7 @@ class Shadow:
                 vectors = dict(zip(seen.wanted, zip(flat[::2], flat[1::2], strict=True), strict=True))
         finally:
             if vectors is None:
-                self._lose(ticket)
+                self._give_up(ticket)
         if vectors is not None:
             self._bench.submit(partial(self._try_to_compare, seen, vectors), partial(self._compared, ticket))
 
@@ -300,9 +300,7 @@ class Shadow:
         """Count every arm's comparison with the primary; the ticket is done."""
         if isinstance(seen, _Failed):
             self._guard.caught(seen.step, seen.failure)
-            with self._guard("journal"):
-                self._sink.offer(ticket.primary, tuple(ticket.exchanges.values()))
-            self._lose(ticket)
+            self._give_up(ticket)
             return
         with self._guard("compare"):
             request = self._request(ticket.primary, seen)
@@ -383,6 +381,12 @@ class Shadow:
         """Add the pair to the evidence. What fails here is lost on our side."""
         with self._guard("cells"):
             book.publish(record, time.monotonic())
+
+    def _give_up(self, ticket: _Ticket) -> None:
+        """What could not be compared is kept all the same: it was asked and answered."""
+        with self._guard("journal"):
+            self._sink.offer(ticket.primary, tuple(ticket.exchanges.values()))
+        self._lose(ticket)
 
     def _lose(self, ticket: _Ticket) -> None:
         """The pair broke on our side: it counts against nobody and makes the verdict hold."""

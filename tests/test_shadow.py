@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import orjson
@@ -30,7 +30,7 @@ from shadowproxy.counts import (
     Counts,
     Totals,
 )
-from shadowproxy.exchange import Comparison, Divergence, Outcome, Severity, Timing
+from shadowproxy.exchange import Comparison, Divergence, Exchange, Outcome, Severity, Timing
 from shadowproxy.handover.frames import ExchangeFrame
 from shadowproxy.journal.reader import read as read_journal
 from shadowproxy.journal.sink import JournalSink, NoSink
@@ -388,3 +388,24 @@ async def test_sink_that_fails_costs_nothing_else(tmp_path: Path) -> None:
         await until(lambda: p.resolved() == {"ok": 1})
         assert p.cells("error") == {"both_ok": 1}
         assert p.totals().value(STEP_FAILURES, "journal") == 1
+
+
+async def test_what_no_model_could_embed_is_in_the_journal_all_the_same() -> None:
+    class Broken:
+        async def vectors(self, texts: object) -> object:
+            raise RuntimeError("the model is gone")
+
+    class Kept(NoSink):
+        def __init__(self) -> None:
+            self.arms: list[str] = []
+
+        def offer(self, primary: Exchange, others: Sequence[Exchange], session: str = "") -> None:
+            self.arms += [exchange.arm for exchange in (primary, *others)]
+
+    sink = Kept()
+    async with Upstream(chat_reply("Rome.")) as up, pipeline(up.url, sink=sink) as p:
+        p.shadow.start(Broken(), Means())  # type: ignore[arg-type]
+        p.shadow.receive(frame())
+        await until(lambda: p.resolved() == {"dropped_local": 1})
+        assert p.totals().value(STEP_FAILURES, "embed") == 1
+        assert sink.arms == ["primary", "v2"]
