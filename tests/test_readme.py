@@ -457,3 +457,10 @@ def container(objects: dict[str, dict[str, Any]]) -> dict[str, Any]:
     (only,) = objects["Deployment"]["spec"]["template"]["spec"]["containers"]
     found: dict[str, Any] = only
     return found
+
+
+def test_every_package_is_in_the_table_of_places() -> None:
+    packages = {path.parent.name for path in (ROOT / "shadowproxy").glob("*/__init__.py")}
+    table = [line.split("|")[1] for line in README.splitlines() if line.startswith("| `shadowproxy/")]
+    named = {name.removeprefix("shadowproxy/") for cell in table for name in re.findall(r"`([^`]+)`", cell)}
+    assert packages - named == set()
