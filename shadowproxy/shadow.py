@@ -11,7 +11,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 
 from shadowproxy.bookkeeping import (
@@ -54,7 +54,7 @@ from shadowproxy.opinions import Opinions
 from shadowproxy.tasks import Guard, Tasks
 from shadowproxy.wire.asked import read_asked
 from shadowproxy.wire.custom import CustomDialects
-from shadowproxy.wire.reading import UNDECODABLE, outcome_of, read_answer
+from shadowproxy.wire.reading import read_answer, refined
 from shadowproxy.wire.transfer import can_decode
 from shadowproxy.workbench import Workbench
 
@@ -62,9 +62,6 @@ _log = logging.getLogger(__name__)
 
 #: Told of one request whose copies are all compared: the primary, then each other arm with its comparison.
 OnCompared = Callable[[Exchange, Answer | None, Sequence[tuple[Exchange, Answer | None, Comparison]]], None]
-
-#: Replies that arrived well and that only we cannot read.
-_OUR_LIMITS = ("unknown_coding", "too_large")
 
 #: Characters of an answer or prompt kept for /pairs.
 _SHOWN_CHARS = 20_000
@@ -262,7 +259,7 @@ class Shadow:
     def _view(self, exchange: Exchange, asked: Asked) -> View:
         """Parse the reply, and let what it says refine the outcome: a 200 that carries an error is no success."""
         answer = None if exchange.reply is None else read_answer(exchange.request, exchange.reply, self._dialects)
-        return view(_refined(exchange, answer), answer, asked, self._means)
+        return view(refined(exchange, answer), answer, asked, self._means)
 
     def _texts_to_embed(self, seen: _Seen) -> dict[str, tuple[str, str]]:
         """Per arm the two texts whose likeness only vectors can tell."""
@@ -437,15 +434,6 @@ class Shadow:
         for book in self._books.values():
             with self._guard("cells"):
                 book.close()
-
-
-def _refined(exchange: Exchange, answer: Answer | None) -> Exchange:
-    if exchange.reply is None or answer is None or exchange.outcome not in (Outcome.OK, Outcome.HTTP_ERROR):
-        return exchange
-    if answer.error is not None and answer.error.type == UNDECODABLE and answer.error.code in _OUR_LIMITS:
-        return replace(exchange, outcome=Outcome.DROPPED_LOCAL, failure=answer.error.message)
-    outcome = outcome_of(exchange.reply, answer)
-    return exchange if outcome is exchange.outcome else replace(exchange, outcome=outcome)
 
 
 def _shown_pair(

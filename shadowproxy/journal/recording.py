@@ -72,14 +72,15 @@ class Recorder:
             target=self._target(request.target),
             headers=self._headers(request.headers),
             body=self._request_body(request),
-            primary=self._arm(primary),
-            others=tuple(self._arm(other) for other in others),
+            primary=self.arm(primary),
+            others=tuple(self.arm(other) for other in others),
             session=self._pseudonyms("session", session).removeprefix("redacted-") if session else "",
             key=self._key,
             source=source,
         )
 
-    def _arm(self, exchange: Exchange) -> ArmRecord:
+    def arm(self, exchange: Exchange) -> ArmRecord:
+        """What one arm did."""
         reply = exchange.reply
         body, reading = self._reply_body(reply) if reply is not None else (Body(), Reading())
         return ArmRecord(

@@ -22,11 +22,12 @@ def delay_s(status: int, tries: int, retry_after: bytes | None, now_unix_s: floa
     """
     if status not in _PASSING or tries >= MOST_TRIES:
         return None
-    asked_s = _seconds(retry_after, now_unix_s)
+    asked_s = told_s(retry_after, now_unix_s)
     return asked_s if asked_s is not None else _FIRST_DELAY_S * 2 ** (tries - 1) * (0.5 + u)
 
 
-def _seconds(retry_after: bytes | None, now_unix_s: float) -> float | None:
+def told_s(retry_after: bytes | None, now_unix_s: float) -> float | None:
+    """What a ``retry-after`` header says in seconds from now; None where it says nothing that can be understood."""
     if retry_after is None:
         return None
     text = retry_after.decode("latin-1").strip()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import heapq
-import random
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -16,13 +15,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from shadowproxy.bookkeeping import Book, PairRecord, PairRequest, Slicer, TailReferences, prompt_of, session_of, tail_gates, without_words
+from shadowproxy.bookkeeping import PairRequest, Slicer, prompt_of, session_of
 from shadowproxy.config import Candidate, Config, Control
-from shadowproxy.counts import PAIRS_ISSUED, Counts, Totals
-from shadowproxy.judging import Judge
 from shadowproxy.offline.answers import Files, Joined, is_asked, joined, load
 from shadowproxy.offline.compare_command import as_line
 from shadowproxy.offline.comparing import Bench, Compared
+from shadowproxy.offline.trial import Trial, gates_for, without_time
 from shadowproxy.report.gathering import Gathering
 from shadowproxy.report.pairs import of_compared
 from shadowproxy.report.writing import Kind, write_reports
@@ -35,9 +33,6 @@ EXIT_CODES: Mapping[str, int] = {"promote": 0, "hold": 3, "rollback": 4}
 _SHOWN = 5
 #: Characters of a text in that list.
 _CLIPPED = 160
-#: Of a file, at most this share goes into measuring the limits of the latency gates: what is measured with does not count.
-_CALIBRATION_SHARE = 5
-_LEAST_CALIBRATION = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,20 +52,20 @@ def run(inputs: Inputs, settings: Config, bench: Bench, *, as_json: bool) -> int
     console = Console(stderr=as_json, highlight=False)
     files = load(inputs.primary, inputs.candidate, inputs.control)
     fitted = fitted_to(settings, files, inputs.candidate)
-    trial, gathering = Trial(fitted.settings), Gathering()
+    recording, gathering = Recording(fitted.settings), Gathering()
     with _sink(inputs.pairs_out) as sink:
-        for compared in _shown_progress(bench, files, trial, console):
+        for compared in _shown_progress(bench, files, recording, console):
             if inputs.reports:
                 gathering.add(of_compared(compared))
             if sink is not None:
                 sink.write(orjson.dumps(as_line(compared)) + b"\n")
-    document = trial.verdict()
+    document = recording.verdict()
     notes = (*_about_files(files), *fitted.notes)
     write_reports(document, gathering, inputs.reports, notes=notes, is_raw=inputs.is_raw)
     if as_json:
         sys.stdout.write(orjson.dumps(document, option=orjson.OPT_INDENT_2).decode() + "\n")
     else:
-        _print(console, document, trial, notes)
+        _print(console, document, recording, notes)
     return EXIT_CODES[str(document["state"])]
 
 
@@ -82,31 +77,30 @@ class Fitted:
     notes: tuple[str, ...]
 
 
+#: Latency gate → the field that lines have to carry for it.
+_WANTED = {"ttft": "ttft_s", "itl": "times per chunk", "duration": "latency_s"}
+
+
 def fitted_to(settings: Config, files: Files, candidate: Path) -> Fitted:
     """A file has one candidate, no time that passes, and no gate on what none of its lines say."""
-    notes = []
-    gates = settings.gates
-    has_ttft = any(each.times.ttft_s is not None for each in files.primary.values())
-    has_latency = any(each.times.latency_s is not None for each in files.primary.values())
-    for name, is_known, wanted in (("ttft", has_ttft, "ttft_s"), ("itl", False, "times per chunk"), ("duration", has_latency, "latency_s")):
-        gate = getattr(gates, name)
-        if gate.enabled and not is_known:
-            gates = gates.model_copy(update={name: gate.model_copy(update={"enabled": False})})
-            notes.append(f"gate {name} is off: no line of the primary has {wanted}")
-        elif gate.enabled:
-            least = max(_LEAST_CALIBRATION, len(files.primary) // _CALIBRATION_SHARE)
-            gates = gates.model_copy(update={name: gate.model_copy(update={"calibration_pairs": min(gate.calibration_pairs, least)})})
-    if gates.judge.enabled:
-        gates = gates.model_copy(update={"judge": gates.judge.model_copy(update={"enabled": False})})
-        notes.append("gate judge is off: recorded answers are not shown to a model")
+    known = {
+        "ttft": any(each.times.ttft_s is not None for each in files.primary.values()),
+        "itl": False,
+        "duration": any(each.times.latency_s is not None for each in files.primary.values()),
+    }
+    gates, off = gates_for(settings.gates, known, len(files.primary))
     update: dict[str, Any] = {
         "gates": gates,
         "candidates": (Candidate(name=_name(candidate), url=settings.primary.url),),
         "control": Control(percent=100.0) if files.control is not None else None,
-        "verdict": settings.verdict.model_copy(update={"soak_s": 0.0, "max_age_s": None}),
-        "mirror": settings.mirror.model_copy(update={"percent": 100.0}),
     }
-    return Fitted(settings.model_copy(update=update), tuple(notes))
+    return Fitted(without_time(settings).model_copy(update=update), tuple(map(_why_off, off)))
+
+
+def _why_off(gate: str) -> str:
+    if gate == "judge":
+        return "gate judge is off: recorded answers are not shown to a model"
+    return f"gate {gate} is off: no line of the primary has {_WANTED[gate]}"
 
 
 def _name(path: Path) -> str:
@@ -115,32 +109,19 @@ def _name(path: Path) -> str:
     return plain if plain and plain not in ("primary", "control") else "candidate"
 
 
-class Trial:
-    """The evidence of one candidate's recorded answers, and the pairs that weigh most in it."""
+class Recording:
+    """Recorded pairs of one candidate as evidence, and the pairs that weigh most in it."""
 
     def __init__(self, settings: Config) -> None:
-        candidate = settings.candidates[0]
-        self.counts = Counts()
         self._settings = settings
-        self._rollout = settings.rollout_id(candidate)
-        self._has_control = settings.control is not None
-        # Seeded: the same files give the same verdict. What is rounded by chance is rounded alike each time.
-        self._book = Book(
-            self._rollout,
-            candidate.name,
-            settings.gates,
-            settings.units,
-            TailReferences(tail_gates(settings.gates), self.counts, lambda *_: None),
-            self.counts,
-            random.Random(0),  # noqa: S311 - dithers evidence; nothing secret depends on it
-            has_control=self._has_control,
-        )
+        self._name = settings.candidates[0].name
+        self._trial = Trial(settings)
         self._slicer = Slicer(settings.slices)
         self._number = 0
         self._heaviest: list[tuple[float, int, Joined, Compared]] = []
 
     def add(self, each: Joined, compared: Compared) -> None:
-        """Count one pair. Order matters for the latency gates alone: their limits come from the first ones."""
+        """Count one pair, in the order of the file."""
         self._number += 1
         asked = each.pair.asked
         request = PairRequest(
@@ -149,12 +130,7 @@ class Trial:
             prompt_of(each.request, asked) if is_asked(asked, each.request) else str(self._number),
             self._slicer.labels(each.request, asked, compared.candidate.primary_side),
         )
-        self.counts.add(PAIRS_ISSUED, self._rollout, each.route, "candidate")
-        if compared.control is not None:
-            self.counts.add(PAIRS_ISSUED, self._rollout, each.route, "control")
-        control = None if compared.control is None else without_words(compared.control)
-        record = PairRecord(request, each.pair.primary.exchange.outcome, without_words(compared.candidate), control)
-        self._book.publish(record, 0.0)
+        self._trial.add(self._name, request, each.pair.primary.exchange.outcome, compared.candidate, compared.control)
         self._weigh(each, compared)
 
     def _weigh(self, each: Joined, compared: Compared) -> None:
@@ -170,12 +146,8 @@ class Trial:
 
     def verdict(self) -> dict[str, Any]:
         """The document, after all pairs."""
-        self._book.close()
-        self._book.report()
-        totals = Totals()
-        totals.absorb("recorded", self.counts.everything())
-        (document,) = Judge(self._settings, totals).documents()
-        return dict(document)
+        (document,) = self._trial.documents()
+        return document
 
 
 def _session(name: str, settings: Config) -> str:
@@ -189,7 +161,7 @@ def weight_of(compared: Compared) -> float:
     return own - (noise or 0.0)
 
 
-def _shown_progress(bench: Bench, files: Files, trial: Trial, console: Console) -> Iterator[Compared]:
+def _shown_progress(bench: Bench, files: Files, recording: Recording, console: Console) -> Iterator[Compared]:
     columns = (TextColumn("comparing"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     waiting: list[Joined] = []
 
@@ -201,7 +173,7 @@ def _shown_progress(bench: Bench, files: Files, trial: Trial, console: Console) 
     with Progress(*columns, console=Console(stderr=True), transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("comparing", total=len(files.primary))
         for compared in bench.compare_all(pairs()):
-            trial.add(waiting.pop(0), compared)
+            recording.add(waiting.pop(0), compared)
             progress.advance(task)
             yield compared
 
@@ -221,7 +193,7 @@ def _sink(path: Path | None) -> BinaryIO | _NoSink:
 # --- for people -----------------------------------------------------------------------------------------------------------
 
 
-def _print(console: Console, document: Mapping[str, Any], trial: Trial, notes: tuple[str, ...]) -> None:
+def _print(console: Console, document: Mapping[str, Any], recording: Recording, notes: tuple[str, ...]) -> None:
     console.print(verdict_table([document]))
     console.print(LEGEND)
     console.print(f"\n[bold]{document['candidate']}: {document['state']}[/bold], because")
@@ -231,9 +203,9 @@ def _print(console: Console, document: Mapping[str, Any], trial: Trial, notes: t
     console.print(reasons)
     for note in notes:
         console.print(f"  note: {note}", markup=False, soft_wrap=True)
-    if trial.heaviest:
+    if recording.heaviest:
         console.print("\n[bold]Pairs that weigh most[/bold] (divergence, less that of the primary's own second answer)")
-        for weight, each, compared in trial.heaviest:
+        for weight, each, compared in recording.heaviest:
             _print_pair(console, weight, each, compared)
 
 

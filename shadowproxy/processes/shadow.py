@@ -13,7 +13,7 @@ import orjson
 from shadowproxy.bookkeeping import Book, OnFrozen, Slicer, TailReferences, tail_gates
 from shadowproxy.child import Leash, Spec, main, spare_the_collector, unexpected
 from shadowproxy.comparing import dialects_of, load_means
-from shadowproxy.config import Candidate, Config, Embed, build
+from shadowproxy.config import Config, Embed, build
 from shadowproxy.control import Listening, Message, PairsReply, PairsRequest, Reference, Spent
 from shadowproxy.counts import STEP_FAILURES, Counts
 from shadowproxy.embed.loading import load as load_embedder
@@ -26,14 +26,12 @@ from shadowproxy.judge_building import budget_of, build_judge
 from shadowproxy.llmjudge.budget import Budget, Spending
 from shadowproxy.llmjudge.judge import LlmJudge
 from shadowproxy.mirror.admission import ArmShare
-from shadowproxy.mirror.dispatch import ArmBounds, ArmDispatch
-from shadowproxy.mirror.rewrite import ArmRewrite
+from shadowproxy.mirror.arms import as_candidate, dispatch_of
+from shadowproxy.mirror.dispatch import ArmDispatch
 from shadowproxy.opinions import Opinions
 from shadowproxy.shadow import OnCompared, Shadow
 from shadowproxy.tasks import Guard, Tasks
 from shadowproxy.telemetry.loading import load as load_telemetry
-from shadowproxy.upstream.endpoint import endpoint_of
-from shadowproxy.upstream.pool import Pool, Timing
 
 _log = logging.getLogger(__name__)
 
@@ -192,14 +190,10 @@ def build_shadow(
     arms: dict[str, ArmDispatch] = {}
     shares: list[ArmShare] = []
     if config.control is not None and config.control.percent > 0:
-        # The control is a candidate that happens to be the primary.
-        asked_again = Candidate.model_validate(
-            {**dict(config.control), "name": "asked-again", "url": config.primary.url, "tls": config.primary.tls}
-        )
-        arms[CONTROL] = _dispatch(CONTROL, asked_again, config, tasks)
+        arms[CONTROL] = dispatch_of(CONTROL, as_candidate(config.primary, config.control), config, tasks)
         shares.append(ArmShare(CONTROL, config.control.percent / 100))
     for candidate in config.candidates:
-        arms[candidate.name] = _dispatch(candidate.name, candidate, config, tasks)
+        arms[candidate.name] = dispatch_of(candidate.name, candidate, config, tasks)
         shares.append(ArmShare(candidate.name, candidate.percent / 100))
     references = TailReferences(tail_gates(config.gates), counts, on_frozen)
     chance = random.Random()  # noqa: S311 - dithers evidence; nothing secret depends on it
@@ -225,31 +219,6 @@ def build_shadow(
         on_compared=on_compared,
         sink=sink,
     )
-
-
-def _dispatch(arm: str, target: Candidate, config: Config, tasks: Tasks) -> ArmDispatch:
-    endpoint = endpoint_of(target.url, target.tls)
-    rewrite = ArmRewrite(
-        arm=arm,
-        authority=endpoint.authority,
-        path_prefix=endpoint.path_prefix,
-        model=target.model,
-        parameters=target.parameters,
-        system=target.prompt.system if target.prompt else "",
-        set_headers=tuple((name.lower().encode(), value.encode()) for name, value in target.headers.set.items()),
-        remove_headers=frozenset(name.lower().encode() for name in target.headers.remove),
-        auth=target.auth.header_line() if target.auth else None,
-    )
-    # The copy's own deadline bounds everything; the pool's finer ones would only blur which outcome it was.
-    timing = Timing(
-        connect_s=min(config.primary.connect_timeout_s, target.timeout_s),
-        first_byte_s=target.timeout_s,
-        idle_s=target.timeout_s,
-        keepalive_s=config.primary.keepalive_s,
-    )
-    pool = Pool(endpoint, timing, tasks, max_idle=target.concurrency, max_header_bytes=config.limits.max_header_bytes)
-    bounds = ArmBounds(target.concurrency, target.queue, target.timeout_s, target.max_reply_bytes)
-    return ArmDispatch(rewrite, pool, bounds, random.Random())  # noqa: S311 - span ids need to differ, not to be secret
 
 
 if __name__ == "__main__":

@@ -7,9 +7,10 @@ something an arm did.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from shadowproxy.errors import BoundExceeded, ProtocolError
-from shadowproxy.exchange import Answer, Outcome, Reply, ReplyError, Request
+from shadowproxy.exchange import Answer, Exchange, Outcome, Reply, ReplyError, Request
 from shadowproxy.wire.chat import read_chat
 from shadowproxy.wire.completions import read_completions
 from shadowproxy.wire.custom import CustomDialects
@@ -28,10 +29,13 @@ from shadowproxy.wire.responses import read_responses
 from shadowproxy.wire.speech import read_speech
 from shadowproxy.wire.transfer import can_decode
 
-__all__ = ["READERS", "UNDECODABLE", "dialect_of", "outcome_of", "read_answer", "route_of"]
+__all__ = ["READERS", "UNDECODABLE", "dialect_of", "outcome_of", "read_answer", "refined", "route_of"]
 
 #: ``type`` of an error that says: we could not read this. ``code`` is ``too_large``, ``unknown_coding`` or ``damaged``.
 UNDECODABLE = "undecodable"
+
+#: Replies that arrived well and that only we cannot read.
+_OUR_LIMITS = ("unknown_coding", "too_large")
 
 #: Dialect → its reader. A reader raises :class:`~shadowproxy.errors.BoundExceeded`, and nothing else.
 READERS: dict[str, Callable[[DecodedReply], Answer]] = {
@@ -73,6 +77,16 @@ def outcome_of(reply: Reply, answer: Answer) -> Outcome:
     if answer.error is not None or not answer.is_complete:
         return Outcome.STREAM_ERROR
     return Outcome.OK
+
+
+def refined(exchange: Exchange, answer: Answer | None) -> Exchange:
+    """The exchange with what its answer says of how it ended: a 200 that carries an error is no success."""
+    if exchange.reply is None or answer is None or exchange.outcome not in (Outcome.OK, Outcome.HTTP_ERROR):
+        return exchange
+    if answer.error is not None and answer.error.type == UNDECODABLE and answer.error.code in _OUR_LIMITS:
+        return replace(exchange, outcome=Outcome.DROPPED_LOCAL, failure=answer.error.message)
+    outcome = outcome_of(exchange.reply, answer)
+    return exchange if outcome is exchange.outcome else replace(exchange, outcome=outcome)
 
 
 def _speaks_dialect(request: Request, reply: Reply) -> bool:
