@@ -4,6 +4,7 @@ children of ``serve``."""
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import secrets
 import signal
@@ -18,20 +19,24 @@ from shadowproxy.config import load as load_config
 from shadowproxy.errors import ConfigError, ConfigProblem, ShadowproxyError
 from shadowproxy.journal.redacting import recorder_for
 from shadowproxy.logs import set_up
-from shadowproxy.promote.building import Surroundings, controller_of
+from shadowproxy.promote.building import Surroundings
+from shadowproxy.promote.steering import Steering
 from shadowproxy.standalone_judge import StandaloneJudge, source_of
 from shadowproxy.supervisor import Supervisor
 from shadowproxy.tasks import Tasks
 from shadowproxy.watching import load as load_watcher
 
+_log = logging.getLogger(__name__)
+
 #: At the end, how long what waits to be told of verdicts may take.
 _TELL_S = 3.0
 
 
-async def serve(path: Path, announce: Callable[[str, str], None]) -> None:
+async def serve(path: Path, announce: Callable[[str, str], None], show: Callable[[str], None] | None) -> None:
     """Run what the file at ``path`` says until SIGTERM or SIGINT; SIGHUP reads it again.
 
-    ``announce`` gets the client and the admin address once all is ready.
+    ``announce`` gets the client and the admin address once all is ready. ``show`` gets what would be done to the traffic; None: it is
+    done. That is for a process that judges alone: with a source of counts in ``judge`` the traffic is another process's business.
     """
 
     def read_config() -> Config:
@@ -44,12 +49,18 @@ async def serve(path: Path, announce: Callable[[str, str], None]) -> None:
     tasks = Tasks()
     watcher = load_watcher(config.judge, os.environ, tasks, decides=not config.judge.has_source)
     supervisor = Supervisor(config, tasks, read_config, watcher)
+    steering = Steering(Surroundings(supervisor.verdicts, watcher.events, os.environ, _identity(), show), tasks)
+    if not config.judge.has_source:
+        supervisor.steer(steering)
+    elif config.promotions:
+        _log.info("traffic is moved by shadowproxy judge and not here: judge names a source of counts")
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, supervisor.stop)
     loop.add_signal_handler(signal.SIGHUP, lambda: tasks.start("reload", supervisor.reload()))
     token = config.admin.token.secret() if config.admin.token else None
     try:
+        course = steering.prepare(() if config.judge.has_source else config.promotions)
         surface = await admin.serve(admin.build(supervisor, token), config.admin.listen)
     except ShadowproxyError:
         await supervisor.close()
@@ -57,9 +68,11 @@ async def serve(path: Path, announce: Callable[[str, str], None]) -> None:
     try:
         if await supervisor.start():
             announce(supervisor.address, surface.address)
+            await steering.adopt(course)
         await supervisor.wait()
     finally:
         await supervisor.close()
+        await steering.close()
         await watcher.close(_TELL_S)
         await surface.close()
         await tasks.close()
@@ -78,9 +91,9 @@ async def judge(path: Path, announce: Callable[[str, str], None], show: Callable
     source = source_of(config)
     watcher = load_watcher(config.judge, os.environ, tasks, decides=True)
     process = StandaloneJudge(config, source, watcher)
-    around = Surroundings(process.verdicts, watcher.events, os.environ, f"{socket.gethostname()}-{secrets.token_hex(4)}", show)
-    controllers = {promotion.candidate: controller_of(promotion, around) for promotion in config.promotions}
-    process.steer(controllers)
+    steering = Steering(Surroundings(process.verdicts, watcher.events, os.environ, _identity(), show), tasks)
+    course = steering.prepare(config.promotions)
+    process.steer(steering)
     token = config.admin.token.secret() if config.admin.token else None
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -88,17 +101,20 @@ async def judge(path: Path, announce: Callable[[str, str], None], show: Callable
     try:
         surface = await admin.serve(admin.build_judge(process, token), config.judge.listen)
         tasks.start("judge", process.look_forever())
-        for promotion in config.promotions:
-            tasks.start(f"promote {promotion.candidate}", controllers[promotion.candidate].run_forever(promotion.interval_s))
         announce(str(source), surface.address)
+        await steering.adopt(course)
         await stopped.wait()
         await surface.close()
     finally:
         await tasks.close()
-        for controller in controllers.values():
-            await controller.close()
+        await steering.close()
         await watcher.close(_TELL_S)
         await source.close()
+
+
+def _identity() -> str:
+    """A name of this process that no other has: who holds a lease."""
+    return f"{socket.gethostname()}-{secrets.token_hex(4)}"
 
 
 def check(config: Config) -> None:

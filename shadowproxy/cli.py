@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import TypeAlias
@@ -54,16 +54,12 @@ def _parser() -> argparse.ArgumentParser:
 
     serve = commands.add_parser("serve", help="run the gateway, the shadow process and the admin API")
     serve.add_argument("-c", "--config", type=Path, required=True, metavar="FILE", help="configuration, YAML")
+    _add_dry_run(serve)
     serve.set_defaults(run=_serve)
 
     judge = commands.add_parser("judge", help="judge the counts of many serve processes, from Prometheus or an admin API")
     judge.add_argument("-c", "--config", type=Path, required=True, metavar="FILE", help="the configuration of those processes, YAML")
-    judge.add_argument(
-        "--dry-run",
-        action=argparse.BooleanOptionalAction,
-        default=True,
-        help="print what would be done to the traffic (default); --no-dry-run does it",
-    )
+    _add_dry_run(judge)
     judge.set_defaults(run=_judge)
 
     _add_promote(commands)
@@ -89,11 +85,27 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_dry_run(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--dry-run",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="print what promotions would do to the traffic (default); --no-dry-run does it",
+    )
+
+
+def _shown(options: argparse.Namespace) -> Callable[[str], None] | None:
+    """Where a dry run shows what it would do; None where it is done."""
+    return (lambda text: print(text, flush=True)) if options.dry_run else None
+
+
 def _add_promote(commands: Commands) -> None:
-    promote = commands.add_parser("promote", help="give orders to the judge that moves traffic, or say what Argo CD has to leave alone")
+    promote = commands.add_parser(
+        "promote", help="give orders to the judge or serve that moves traffic, or say what Argo CD has to leave alone"
+    )
     promote.add_argument("order", choices=[*ORDERS, _IGNORE], metavar="ORDER", help=f"{', '.join(ORDERS)}, or {_IGNORE}")
     promote.add_argument("candidate", metavar="CANDIDATE", help="name of the candidate")
-    promote.add_argument("-c", "--config", type=Path, required=True, metavar="FILE", help="the judge's configuration, YAML")
+    promote.add_argument("-c", "--config", type=Path, required=True, metavar="FILE", help="its configuration, YAML")
     promote.set_defaults(run=_promote)
 
 
@@ -180,7 +192,7 @@ def _plan(options: argparse.Namespace) -> int:
 
 def _serve(options: argparse.Namespace) -> int:
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(app.serve(options.config, _announce))
+        runner.run(app.serve(options.config, _announce, _shown(options)))
     return 0
 
 
@@ -189,8 +201,7 @@ def _announce(listen: str, admin: str) -> None:
 
 
 def _judge(options: argparse.Namespace) -> int:
-    show = (lambda text: print(text, flush=True)) if options.dry_run else None
-    asyncio.run(app.judge(options.config, _announce_judge, show))
+    asyncio.run(app.judge(options.config, _announce_judge, _shown(options)))
     return 0
 
 

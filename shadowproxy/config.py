@@ -1282,7 +1282,8 @@ _TARGETS = (
 
 
 class Promotion(Section):
-    """How ``shadowproxy judge`` moves traffic to a candidate, through exactly one router."""
+    """How traffic is moved to a candidate, through exactly one router: by ``shadowproxy judge``, or by ``shadowproxy serve`` where the
+    section ``judge`` names no source of counts."""
 
     candidate: str
     """Name of the candidate."""
@@ -1356,14 +1357,17 @@ class Config(Section):
     llm_judge: LlmJudge | None = None
     journal: Journal | None = None
     promotions: tuple[Promotion, ...] = ()
-    """How ``shadowproxy judge`` moves traffic, for each candidate that is to get any."""
+    """How traffic is moved, for each candidate that is to get any."""
 
     @model_validator(mode="after")
     def _promoted_candidates(self) -> Config:
         names = [candidate.name for candidate in self.candidates]
-        for promotion in self.promotions:
-            if promotion.candidate not in names:
-                raise ValueError(f"promotes {promotion.candidate}, which is no candidate; known: {', '.join(names) or 'none'}")
+        promoted = [promotion.candidate for promotion in self.promotions]
+        for name in promoted:
+            if name not in names:
+                raise ValueError(f"promotes {name}, which is no candidate; known: {', '.join(names) or 'none'}")
+            if promoted.count(name) > 1:
+                raise ValueError(f"promotes {name} more than once; keep one promotion with one router")
         return self
 
     @model_validator(mode="after")

@@ -1,4 +1,4 @@
-"""``shadowproxy promote``: a person's orders to the judge that moves traffic, over its admin surface."""
+"""``shadowproxy promote``: a person's orders to whoever moves traffic, a judge or a ``serve`` that judges alone, over its admin surface."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _TIMEOUT_S = 30.0
 
 
 async def give(settings: Config, candidate: str, order: str) -> str:
-    """Send the order; returns in words where that leaves the promotion. Raises :class:`ShadowproxyError` with what the judge says."""
+    """Send the order; returns in words where that leaves the promotion. Raises :class:`ShadowproxyError` with what is said there."""
     _promotion(settings, candidate)
-    address = settings.judge.listen
+    who, address = ("judge", settings.judge.listen) if settings.judge.has_source else ("serve", settings.admin.listen)
     connector = aiohttp.UnixConnector(address[5:]) if address.startswith("unix:") else None
-    base = "http://judge" if connector is not None else f"http://{address}"
+    base = "http://localhost" if connector is not None else f"http://{address}"
     headers = {"authorization": f"Bearer {settings.admin.token.secret()}"} if settings.admin.token else {}
     timeout = aiohttp.ClientTimeout(total=_TIMEOUT_S)
     try:
@@ -31,7 +31,7 @@ async def give(settings: Config, candidate: str, order: str) -> str:
         ):
             answer: dict[str, Any] = orjson.loads(await reply.read())
     except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as exc:
-        raise ShadowproxyError(f"no judge answers at {address} ({type(exc).__name__}); is shadowproxy judge running there?") from exc
+        raise ShadowproxyError(f"no {who} answers at {address} ({type(exc).__name__}); is shadowproxy {who} running there?") from exc
     if reply.status != 200:
         refused = answer.get("error") or {}
         raise ShadowproxyError("; ".join(str(refused[key]) for key in ("message", "remedy") if refused.get(key)))

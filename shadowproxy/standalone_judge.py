@@ -17,8 +17,8 @@ from shadowproxy.config import AdminSource, Config, PrometheusSource
 from shadowproxy.counts import SOURCE_READS, WHOLE, Counts, Totals
 from shadowproxy.errors import ConfigError, ConfigProblem, NoAnswer
 from shadowproxy.judging import Judge
-from shadowproxy.promote.controller import Controller
 from shadowproxy.promote.phases import Order
+from shadowproxy.promote.steering import Steering
 from shadowproxy.sources.admin import AdminApi
 from shadowproxy.sources.prometheus import Prometheus
 from shadowproxy.sources.reading import Source
@@ -61,11 +61,11 @@ class StandaloneJudge:
         #: Of our own only: were the sums exported, whoever adds up what Prometheus has would count every pair twice.
         self.totals = Totals()
         self._judge.look(self._gaps())
-        self._controllers: Mapping[str, Controller] = {}
+        self._steering: Steering | None = None
 
-    def steer(self, controllers: Mapping[str, Controller]) -> None:
-        """Candidate → who moves its traffic, for whoever asks how far that is or gives orders."""
-        self._controllers = controllers
+    def steer(self, steering: Steering) -> None:
+        """Who moves traffic, for whoever asks how far that is or gives orders."""
+        self._steering = steering
 
     # --- admin state ------------------------------------------------------------------------------------------------
 
@@ -81,11 +81,13 @@ class StandaloneJudge:
         return self._watcher.history(limit, rollout)
 
     def promotions(self) -> Mapping[str, Mapping[str, object]]:
-        return {candidate: controller.standing.as_document() for candidate, controller in self._controllers.items()}
+        return self._steering.standings() if self._steering is not None else {}
 
     async def order(self, candidate: str, order: Order) -> Mapping[str, object]:
-        """Raises ``KeyError`` for a candidate whose traffic nobody moves, and what :meth:`Controller.order` raises."""
-        return (await self._controllers[candidate].order(order)).as_document()
+        """See :meth:`shadowproxy.promote.steering.Steering.order`."""
+        if self._steering is None:
+            raise KeyError(candidate)
+        return await self._steering.order(candidate, order)
 
     # --- looking ----------------------------------------------------------------------------------------------------
 

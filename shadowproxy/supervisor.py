@@ -29,6 +29,8 @@ from shadowproxy.control import Channel, Hello, Listening, PairsReply, PairsRequ
 from shadowproxy.counts import LLM_JUDGE_COST, LLM_JUDGE_TOKENS, PROCESS_STARTS, RELOADS, Counts, Totals
 from shadowproxy.errors import ConfigError, ShadowproxyError, StartError
 from shadowproxy.judging import Judge
+from shadowproxy.promote.phases import Order
+from shadowproxy.promote.steering import Steering
 from shadowproxy.sockets import address_of, bind
 from shadowproxy.tasks import Tasks
 from shadowproxy.watching import VerdictWatcher
@@ -106,8 +108,13 @@ class Supervisor:
         self.totals = Totals()
         self.judge = Judge(config, self.totals)
         self._watcher = watcher
+        self._steering: Steering | None = None
         self.boot = secrets.token_hex(8)
         self.address = ""
+
+    def steer(self, steering: Steering) -> None:
+        """Who moves traffic by our verdicts; nobody does where another process judges."""
+        self._steering = steering
 
     # --- admin state ------------------------------------------------------------------------------------------------
 
@@ -124,6 +131,15 @@ class Supervisor:
 
     def history(self, limit: int, rollout: str | None) -> tuple[Mapping[str, object], ...]:
         return self._watcher.history(limit, rollout)
+
+    def promotions(self) -> Mapping[str, Mapping[str, object]]:
+        return self._steering.standings() if self._steering is not None else {}
+
+    async def order(self, candidate: str, order: Order) -> Mapping[str, object]:
+        """See :meth:`shadowproxy.promote.steering.Steering.order`."""
+        if self._steering is None:
+            raise KeyError(candidate)
+        return await self._steering.order(candidate, order)
 
     async def pairs(self, limit: int, rollout: str | None) -> tuple[Mapping[str, object], ...]:
         """Ask the shadow process for its latest pairs."""
@@ -219,6 +235,7 @@ class Supervisor:
     async def _try_reload(self) -> str:
         try:
             config = self._read_config()
+            course = self._steering.prepare(config.promotions) if self._steering is not None else {}
         except ConfigError as exc:
             return "; ".join(str(each) for each in exc.problems)
         except StartError as exc:
@@ -248,6 +265,8 @@ class Supervisor:
             self._trials.remove(new)
             self._children.insert(0, new)
         await self._retire(old)
+        if self._steering is not None:
+            await self._steering.adopt(course)
         return ""
 
     async def _started(self, child: Child) -> bool:

@@ -17,12 +17,14 @@ from shadowproxy.app import check_secrets
 from shadowproxy.config import Config, build
 from shadowproxy.errors import ConfigError, RouterBusy, RouterRefused, ShadowproxyError
 from shadowproxy.events import NoEvents
-from shadowproxy.promote.building import Surroundings, controller_of
+from shadowproxy.promote.building import Surroundings
 from shadowproxy.promote.phases import Order
+from shadowproxy.promote.steering import Steering
 from shadowproxy.sources.reading import Reading
 from shadowproxy.standalone_judge import StandaloneJudge
 from shadowproxy.tasks import Tasks
 from shadowproxy.watching import load as load_watcher
+from tests.serve.serving import eventually
 
 SWITCH = """
 import json, pathlib, sys
@@ -62,15 +64,16 @@ async def judging(tmp_path: Path, *, acts: bool = True) -> AsyncIterator[tuple[C
     config, tasks, shown = settings(tmp_path), Tasks(), []
     process = StandaloneJudge(config, Silent(), load_watcher(config.judge, {}, tasks, decides=True))
     around = Surroundings(process.verdicts, NoEvents(), {}, "test", None if acts else shown.append)
-    controller = controller_of(config.promotions[0], around)
-    process.steer({"v2": controller})
-    await controller.look()
+    steering = Steering(around, tasks)
+    process.steer(steering)
+    await steering.adopt(steering.prepare(config.promotions))
+    await eventually(lambda: "phase" in process.promotions()["v2"])
     surface = await serve(build_judge(process, None), "127.0.0.1:0")
     try:
         yield settings(tmp_path, surface.address), process, shown
     finally:
         await surface.close()
-        await controller.close()
+        await steering.close()
         await tasks.close()
 
 
@@ -132,6 +135,8 @@ def test_promotion_of_nobody_and_two_routers_are_refused(tmp_path: Path) -> None
     tree = settings(tmp_path).model_dump(mode="json", exclude_none=True)
     with pytest.raises(ConfigError, match="promotes v9, which is no candidate"):
         build({**tree, "promotions": [{**tree["promotions"][0], "candidate": "v9"}]})
+    with pytest.raises(ConfigError, match="promotes v2 more than once"):
+        build({**tree, "promotions": tree["promotions"] * 2})
     with pytest.raises(ConfigError, match="exactly one router"):
         build({**tree, "promotions": [{**tree["promotions"][0], "inference_service": {"name": "chat"}}]})
 

@@ -43,20 +43,15 @@ ENDPOINTS: Mapping[str, str] = MappingProxyType(
         "/reload": "POST: read the configuration again; 409 with the reason where the old one stays",
         "/mirroring": "POST ?on=true|false: the kill switch; nothing is mirrored while it is off",
         "/pairs": "latest pairs side by side, redacted; ?limit=1..1000 ?rollout=NAME_OR_ID ?redact=false",
-    }
-)
-
-#: What ``shadowproxy judge`` has of these: it serves no clients and keeps no pairs.
-JUDGE_ENDPOINTS: Mapping[str, str] = MappingProxyType(
-    {
-        **{
-            path: ENDPOINTS[path]
-            for path in ("/healthz", "/readyz", "/metrics", "/verdict", "/verdict/number", "/flagger/{hook}", "/verdict/history")
-        },
         "/promotion": "where each candidate's promotion stands: phase, share of the traffic, what it waits for",
         "/promotion/{candidate}/{order}": "POST: approve, pause, resume or abort; 409 where that makes no sense, 503 to try again later",
     }
 )
+
+_OF_SERVE_ALONE = ("/", "/counts", "/reload", "/mirroring", "/pairs")
+
+#: What ``shadowproxy judge`` has of these: it serves no clients and keeps no pairs.
+JUDGE_ENDPOINTS: Mapping[str, str] = MappingProxyType({path: about for path, about in ENDPOINTS.items() if path not in _OF_SERVE_ALONE})
 
 #: Pairs, or entries of the history, in one reply. A pair may carry 100 kB of text, and all of it is searched for what must not be shown.
 _MOST_SHOWN = 1000
@@ -85,9 +80,7 @@ def build(state: AdminState, token: str | None) -> web.Application:
 def build_judge(state: PromotionState, token: str | None) -> web.Application:
     """The application of a process that judges and does nothing else: :data:`JUDGE_ENDPOINTS`, by the same rules."""
     rule = Access(token, lambda: error(401, "this needs the admin token", "send the header Authorization: Bearer TOKEN"))
-    handlers = _PromotionHandlers(state)
-    routes = [web.get("/promotion", handlers.promotions), web.post("/promotion/{candidate}/{order}", handlers.order)]
-    return _application(rule, JUDGE_ENDPOINTS, [*_judge_routes(handlers), *routes])
+    return _application(rule, JUDGE_ENDPOINTS, _judge_routes(_JudgeHandlers(state)))
 
 
 def _application(rule: Access, endpoints: Mapping[str, str], routes: Sequence[web.RouteDef]) -> web.Application:
@@ -107,6 +100,8 @@ def _judge_routes(handlers: _JudgeHandlers) -> list[web.RouteDef]:
         web.get("/verdict/number", handlers.number),
         web.get("/verdict/history", handlers.history),
         web.post("/flagger/{hook}", handlers.flagger),
+        web.get("/promotion", handlers.promotions),
+        web.post("/promotion/{candidate}/{order}", handlers.order),
     ]
 
 
@@ -146,9 +141,9 @@ async def serve(app: web.Application, listen: str | socket.socket) -> Surface:
 
 
 class _JudgeHandlers:
-    """One method per endpoint of whoever judges."""
+    """One method per endpoint of whoever judges, and may move traffic."""
 
-    def __init__(self, state: JudgeState) -> None:
+    def __init__(self, state: PromotionState) -> None:
         self._judge = state
         self._registry = metrics.registry(state)
 
@@ -199,25 +194,17 @@ class _JudgeHandlers:
             _one(self._judge.verdicts(), asked)  # one that is judged may have none yet; another is unknown
         return document({"history": entries})
 
-
-class _PromotionHandlers(_JudgeHandlers):
-    """One method per endpoint of ``shadowproxy judge``."""
-
-    def __init__(self, state: PromotionState) -> None:
-        super().__init__(state)
-        self._promotions = state
-
     async def promotions(self, _: web.Request) -> web.Response:
-        return document({"promotions": self._promotions.promotions()})
+        return document({"promotions": self._judge.promotions()})
 
     async def order(self, request: web.Request) -> web.Response:
         candidate, order = request.match_info["candidate"], request.match_info["order"]
         if order not in ORDERS:
             return error(404, f"there is no order {order!r}", f"orders are {', '.join(ORDERS)}")
         try:
-            return document(await self._promotions.order(candidate, Order(order)))
+            return document(await self._judge.order(candidate, Order(order)))
         except KeyError:
-            known = ", ".join(self._promotions.promotions()) or "none"
+            known = ", ".join(self._judge.promotions()) or "none"
             return error(404, f"nobody moves traffic to {candidate!r}", f"promotions are configured for: {known}")
         except RouterRefused as exc:
             return error(409, str(exc).removesuffix(f"; {exc.remedy}"), exc.remedy)

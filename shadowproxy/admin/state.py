@@ -1,6 +1,6 @@
 """What the admin surface shows, and whom it asks for it. ``app`` only reads it.
 
-The supervisor implements :class:`AdminState`, the judge that runs by itself the smaller :class:`JudgeState`.
+The supervisor implements :class:`AdminState`, the judge that runs by itself the smaller :class:`PromotionState`.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class JudgeState(Protocol):
 
 
 class PromotionState(JudgeState, Protocol):
-    """What the surface needs from a process that also moves traffic."""
+    """What the surface needs from a process that may also move traffic."""
 
     def promotions(self) -> Mapping[str, Mapping[str, object]]:
         """Candidate → where its promotion stands."""
@@ -62,7 +62,7 @@ class PromotionState(JudgeState, Protocol):
         """
 
 
-class AdminState(JudgeState, Protocol):
+class AdminState(PromotionState, Protocol):
     """Everything the surface needs from the process that hosts it."""
 
     async def pairs(self, limit: int, rollout: str | None) -> tuple[Mapping[str, object], ...]:

@@ -1,4 +1,4 @@
-"""From the configuration to controllers. Called by ``app`` for ``shadowproxy judge``."""
+"""From the configuration to controllers. Called by ``steering``."""
 
 from __future__ import annotations
 

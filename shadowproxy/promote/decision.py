@@ -205,11 +205,17 @@ def _unripe(now: Situation) -> str:
         step = steps[min(progress.step, len(steps) - 1)]
         if (left_s := progress.since_s + step.min_age_s - seen.now_s) > 0:
             return f"the step to be {left_s:.0f} s older"
-        if progress.percent < 100 and (missing := progress.pairs + step.min_pairs - seen.pairs) > 0:
+        if progress.percent < 100 and (missing := step.min_pairs - _judged_since(progress, seen)) > 0:
             return f"{missing} more pairs judged during this step"
     if now.upcoming < len(steps) and now.plan.asks_before(now.upcoming) and progress.approved < now.upcoming:
         return f"a person's approval of step {now.upcoming + 1}, {steps[now.upcoming].percent} %"
     return ""
+
+
+def _judged_since(progress: Progress, seen: Seen) -> int:
+    """Pairs that were judged during the present step. Fewer in all than at its beginning: whoever counts was started again since, and
+    everything it has is of this step."""
+    return seen.pairs - progress.pairs if seen.pairs >= progress.pairs else seen.pairs
 
 
 def _fail(now: Situation) -> Decision:

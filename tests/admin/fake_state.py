@@ -8,6 +8,7 @@ from typing import Any
 from shadowproxy.admin.state import Health
 from shadowproxy.counts import Totals
 from shadowproxy.errors import ShadowproxyError
+from shadowproxy.promote.phases import Order
 from shadowproxy.verdict.cells import CellKey
 from shadowproxy.verdict.decision import Evidence, Rules, decide
 from shadowproxy.verdict.document import as_document
@@ -25,6 +26,12 @@ class FakeState:
         self.is_shadow_gone = False
         self.reload_problem = ""
         self.switched: list[bool] = []
+
+    def promotions(self) -> Mapping[str, Mapping[str, object]]:
+        return {}
+
+    async def order(self, candidate: str, order: Order) -> Mapping[str, object]:
+        raise KeyError(candidate)
 
     async def reload(self) -> str:
         return self.reload_problem

@@ -164,7 +164,7 @@ async def test_unknown_path_lists_the_endpoints() -> None:
 
 
 #: Endpoints that only show something; the others are commands.
-LOOKS = [path for path in ENDPOINTS if path not in ("/reload", "/mirroring", "/flagger/{hook}")]
+LOOKS = [path for path in ENDPOINTS if path not in ("/reload", "/mirroring", "/flagger/{hook}", "/promotion/{candidate}/{order}")]
 
 
 def test_listed_endpoints_are_the_served_ones() -> None:

@@ -120,6 +120,14 @@ def test_last_step_asks_for_no_pairs_because_there_may_be_none() -> None:
     assert decide(PLAN, last, seen(State.PROMOTE, 100)).progress.phase is Phase.PROMOTED
 
 
+@pytest.mark.parametrize(("pairs", "missing"), [(500, 100), (560, 40), (600, 0), (30, 70), (120, 0)])
+def test_pairs_of_a_step_are_counted_from_its_beginning_or_from_a_restart_since(pairs: int, missing: int) -> None:
+    plan = Plan((Step(1, 60, 100), Step(100, 60)))
+    decision = decide(plan, progress(pairs=500), seen(pairs=pairs))
+    assert decision.waits_for == (f"{missing} more pairs judged during this step" if missing else "")
+    assert moves(decision.commands) == ([] if missing else [100])
+
+
 def test_last_step_is_left_alone_on_hold_and_taken_back_on_rollback() -> None:
     last = progress(step=2, percent=100)
     assert decide(PLAN, last, seen(State.HOLD, 100)).commands == ()

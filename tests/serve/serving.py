@@ -13,7 +13,7 @@ import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +60,7 @@ PLAIN: Mapping[str, Any] = {"units": {"drop_repeats": False}, "compare": {"langu
 class Serving:
     """One running ``shadowproxy serve``. Made by :func:`serving`."""
 
-    def __init__(self, tree: Mapping[str, Any], env: Mapping[str, str]) -> None:
+    def __init__(self, tree: Mapping[str, Any], env: Mapping[str, str], arguments: Sequence[str] = ()) -> None:
         # Not the test's folder: its path may be too long for the sockets (108 bytes, unix(7)).
         self.folder = Path(tempfile.mkdtemp(prefix="serve-"))
         self.temp = self.folder / "t"
@@ -71,6 +71,7 @@ class Serving:
             yaml.safe_dump({**PLAIN, "listen": "127.0.0.1:0", **tree, "admin": {"listen": "127.0.0.1:0", **tree.get("admin", {})}})
         )
         self._env = {**os.environ, **env, "TMPDIR": str(self.temp)}
+        self._arguments = arguments
         self.process: asyncio.subprocess.Process | None = None
         self._session: aiohttp.ClientSession | None = None
         self.address = ""
@@ -95,7 +96,7 @@ class Serving:
         """Start the process, without waiting for anything."""
         with self._log.open("wb") as log:
             self.process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "shadowproxy", "serve", "-c", str(self._config),
+                sys.executable, "-m", "shadowproxy", "serve", "-c", str(self._config), *self._arguments,
                 stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=log, env=self._env, start_new_session=True,
             )  # fmt: skip
 
@@ -205,9 +206,11 @@ class Serving:
 
 
 @contextlib.asynccontextmanager
-async def serving(tree: Mapping[str, Any], env: Mapping[str, str] | None = None, *, stops_cleanly: bool = True) -> AsyncIterator[Serving]:
+async def serving(
+    tree: Mapping[str, Any], env: Mapping[str, str] | None = None, *, stops_cleanly: bool = True, arguments: Sequence[str] = ()
+) -> AsyncIterator[Serving]:
     """Serve ``tree`` for the time of the block; then it ends with 0 and leaves no process and no file."""
-    serve = Serving(tree, env or {})
+    serve = Serving(tree, env or {}, arguments)
     try:
         await serve.start()
         yield serve
