@@ -134,8 +134,20 @@ def _add_verdict(commands: Commands) -> None:
         help="write a report: .html, .md, .xml (JUnit) or .json; repeatable",
     )
     verdict.add_argument("--raw", action="store_true", help="show texts in reports as they are, with personal data and secrets")
+    add_track(verdict)
     _add_offline(verdict)
     verdict.set_defaults(run=_verdict)
+
+
+def add_track(command: argparse.ArgumentParser) -> None:
+    """Where an evaluation is logged besides."""
+    command.add_argument(
+        "--track",
+        action="append",
+        default=[],
+        metavar="PLACE",
+        help="log the evaluation: mlflow[:EXPERIMENT], or wandb[:[ENTITY/]PROJECT]; repeatable; exit code 1 for a promotion not logged",
+    )
 
 
 def _add_plan(commands: Commands) -> None:
@@ -178,9 +190,13 @@ def _verdict(options: argparse.Namespace) -> int:
     from shadowproxy.offline import verdict_command
     from shadowproxy.offline.settings import bench, settings
     from shadowproxy.report.writing import kinds_of
+    from shadowproxy.trackers.destinations import destinations_of
 
+    kinds, destinations = kinds_of(options.report), destinations_of(options.track)
     read = settings(options.config, options.embedder)
-    inputs = verdict_command.Inputs(options.primary, options.candidate, options.control, options.out, kinds_of(options.report), options.raw)
+    inputs = verdict_command.Inputs(
+        options.primary, options.candidate, options.control, options.out, kinds, destinations, is_raw=options.raw
+    )
     return verdict_command.run(inputs, read, bench(read), as_json=options.json)
 
 

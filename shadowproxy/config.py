@@ -22,6 +22,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from shadowproxy.errors import ConfigError, ConfigProblem
 from shadowproxy.exchange import CONTROL, PRIMARY, is_credential
+from shadowproxy.prompt_registry import registered_prompt
 
 Percent = Annotated[float, Field(ge=0, le=100)]
 Seconds = Annotated[float, Field(gt=0)]
@@ -218,15 +219,23 @@ class Prompt(Section):
 
     file: Path | None = None
     """File that holds the prompt. Read at start and at every reload; another text is another rollout."""
+    registry: str = ""
+    """``prompts:/NAME/VERSION`` or ``prompts:/NAME@ALIAS`` in the MLflow Prompt Registry (extra ``mlflow``; the server is that of
+    ``MLFLOW_TRACKING_URI``). Read at start and at every reload, when an alias becomes the version that it stands for."""
     system: str = ""
-    """The prompt itself, where there is no file."""
+    """The prompt itself, where there is neither file nor registry."""
     version: str = ""
-    """What people call it (``triage-v7``). Shown in the verdict."""
+    """What people call it (``triage-v7``). Shown in the verdict. Default: of a registry's prompt ``NAME/VERSION``."""
 
     @model_validator(mode="before")
     @classmethod
     def _read(cls, value: Any) -> Any:
-        if not isinstance(value, Mapping) or value.get("system") or not value.get("file"):
+        if not isinstance(value, Mapping) or value.get("system"):
+            return value
+        if value.get("registry"):
+            found = registered_prompt(str(value["registry"]))
+            return {**value, "system": found.text.strip("\n"), "registry": found.uri, "version": value.get("version") or found.version}
+        if not value.get("file"):
             return value
         try:
             return {**value, "system": Path(str(value["file"])).read_text(encoding="utf-8").strip("\n")}
@@ -236,7 +245,7 @@ class Prompt(Section):
     @model_validator(mode="after")
     def _some_text(self) -> Self:
         if not self.system.strip():
-            raise ValueError("has no text; write system: or name a file that is not empty")
+            raise ValueError("has no text; write system:, or name a file or a registry's prompt that is not empty")
         return self
 
 

@@ -48,6 +48,10 @@ class StartError(ShadowproxyError):
     """The configuration is well-formed but the world refuses it: port in use, model not loadable. Names the remedy. Exit code 1."""
 
 
+class NotTracked(ShadowproxyError):
+    """An experiment tracker did not take an evaluation that is over. The verdict is shown all the same; only a promotion exits with 1."""
+
+
 class NoAnswer(ShadowproxyError):
     """A service of the operator's (Prometheus, an admin surface, an event sink) gave no answer that can be used. Asked again later."""
 

@@ -25,6 +25,9 @@ from shadowproxy.report.gathering import Gathering
 from shadowproxy.report.pairs import of_compared
 from shadowproxy.report.writing import Kind, write_reports
 from shadowproxy.terminal import LEGEND, verdict_table
+from shadowproxy.trackers.destinations import Destination
+from shadowproxy.trackers.record import Source
+from shadowproxy.trackers.tracking import Evaluation, Tracking, exit_code, source_of, told
 
 #: Exit code by verdict.
 EXIT_CODES: Mapping[str, int] = {"promote": 0, "hold": 3, "rollback": 4}
@@ -37,36 +40,53 @@ _CLIPPED = 160
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """What is judged, and where the single pairs and the reports go, if anywhere."""
+    """What is judged, and where the single pairs, the reports and the record of it go, if anywhere."""
 
     primary: Path
     candidate: Path
     control: Path | None = None
     pairs_out: Path | None = None
     reports: Mapping[Kind, Path] = field(default_factory=dict)
+    tracked_by: tuple[Destination, ...] = ()
     is_raw: bool = False
 
 
 def run(inputs: Inputs, settings: Config, bench: Bench, *, as_json: bool) -> int:
-    """The exit code of the verdict. Raises :class:`~shadowproxy.errors.InputError` for files that cannot be used."""
+    """The exit code of the verdict, or 1 for a promotion that a tracker did not take.
+
+    Raises :class:`~shadowproxy.errors.InputError` for files that cannot be used, and before anything is compared
+    :class:`~shadowproxy.errors.StartError` for a tracker that cannot be.
+    """
     console = Console(stderr=as_json, highlight=False)
     files = load(inputs.primary, inputs.candidate, inputs.control)
     fitted = fitted_to(settings, files, inputs.candidate)
     recording, gathering = Recording(fitted.settings), Gathering()
-    with _sink(inputs.pairs_out) as sink:
+    with Tracking(inputs.tracked_by, is_raw=inputs.is_raw) as tracking, _sink(inputs.pairs_out) as sink:
         for compared in _shown_progress(bench, files, recording, console):
-            if inputs.reports:
-                gathering.add(of_compared(compared))
+            if inputs.reports or tracking:
+                shown = of_compared(compared)
+                gathering.add(shown)
+                tracking.add(shown)
             if sink is not None:
                 sink.write(orjson.dumps(as_line(compared)) + b"\n")
-    document = recording.verdict()
-    notes = (*_about_files(files), *fitted.notes)
-    write_reports(document, gathering, inputs.reports, notes=notes, is_raw=inputs.is_raw)
-    if as_json:
-        sys.stdout.write(orjson.dumps(document, option=orjson.OPT_INDENT_2).decode() + "\n")
-    else:
-        _print(console, document, recording, notes)
-    return EXIT_CODES[str(document["state"])]
+        document = recording.verdict()
+        notes = (*_about_files(files), *fitted.notes)
+        write_reports(document, gathering, inputs.reports, notes=notes, is_raw=inputs.is_raw)
+        if as_json:
+            sys.stdout.write(orjson.dumps(document, option=orjson.OPT_INDENT_2).decode() + "\n")
+            sys.stdout.flush()
+        else:
+            _print(console, document, recording, notes)
+        tracked = tracking.finish(Evaluation(document, fitted.settings, gathering, notes, _sources(inputs) if tracking else ()))
+    for line in told(tracked):
+        print(line, file=sys.stderr)
+    return exit_code(EXIT_CODES[str(document["state"])], tracked)
+
+
+def _sources(inputs: Inputs) -> tuple[Source, ...]:
+    """The files of the arms, as they are named on the command line."""
+    paths = {"primary": inputs.primary, "candidate": inputs.candidate, "control": inputs.control}
+    return tuple(source_of(arm, path) for arm, path in paths.items() if path is not None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +111,7 @@ def fitted_to(settings: Config, files: Files, candidate: Path) -> Fitted:
     gates, off = gates_for(settings.gates, known, len(files.primary))
     update: dict[str, Any] = {
         "gates": gates,
-        "candidates": (Candidate(name=_name(candidate), url=settings.primary.url),),
+        "candidates": (_candidate(settings, _name(candidate)),),
         "control": Control(percent=100.0) if files.control is not None else None,
     }
     return Fitted(without_time(settings).model_copy(update=update), tuple(map(_why_off, off)))
@@ -101,6 +121,14 @@ def _why_off(gate: str) -> str:
     if gate == "judge":
         return "gate judge is off: recorded answers are not shown to a model"
     return f"gate {gate} is off: no line of the primary has {_WANTED[gate]}"
+
+
+def _candidate(settings: Config, name: str) -> Candidate:
+    """Called ``name``; what the configuration says of the candidate of that name, or of its only one, is what gave the answers."""
+    known = [each for each in settings.candidates if each.name == name] or list(settings.candidates)
+    if len(known) != 1:
+        return Candidate(name=name, url=settings.primary.url)
+    return known[0].model_copy(update={"name": name, "url": settings.primary.url})
 
 
 def _name(path: Path) -> str:

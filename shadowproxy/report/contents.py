@@ -41,7 +41,7 @@ class Contents:
 def contents(document: Mapping[str, Any], gathering: Gathering, notes: Sequence[str] = (), *, is_raw: bool = False) -> Contents:
     """``notes`` are sentences about what was left out before anything was compared; they are shown as they are, but masked."""
     mask: Mask = _as_it_is if is_raw else redact
-    worst = tuple(_masked(pair, mask) for pair in gathering.worst)
+    worst = tuple(shown_pair(pair, is_raw=is_raw) for pair in gathering.worst)
     shown = document if is_raw else {**redact_document(document), **{key: document[key] for key in _OURS if key in document}}
     return Contents(shown, gathering, worst, tuple(mask(note) for note in notes), is_raw)
 
@@ -50,7 +50,9 @@ def _as_it_is(text: str) -> str:
     return text
 
 
-def _masked(pair: PairShown, mask: Mask) -> PairShown:
+def shown_pair(pair: PairShown, *, is_raw: bool = False) -> PairShown:
+    """One pair as it may be shown: masked unless ``is_raw``, its texts at most :data:`SHOWN_CHARACTERS` long."""
+    mask: Mask = _as_it_is if is_raw else redact
     return replace(
         pair,
         id=mask(pair.id),

@@ -48,13 +48,13 @@ _SIGNS = {"promote": "✅", "hold": "⏸️", "rollback": "❌"}
 _FINDING_SIGNS = {"pass": "✅", "fail": "❌", "inconclusive": "❔"}
 
 
-def markdown(contents: Contents) -> str:
-    """The whole comment, at most :data:`MAX_BYTES` bytes of UTF-8."""
+def markdown(contents: Contents, max_bytes: int = MAX_BYTES) -> str:
+    """The whole comment, at most ``max_bytes`` bytes of UTF-8."""
     parts: list[str] = []
     size = 0
     for block in _blocks(contents):
         size += len(block.encode()) + 2
-        if size > MAX_BYTES - len(_TOO_LONG.encode()) - 2:
+        if size > max_bytes - len(_TOO_LONG.encode()) - 2:
             parts.append(_TOO_LONG)
             break
         parts.append(block)
