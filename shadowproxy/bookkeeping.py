@@ -141,6 +141,15 @@ class Slicer:
         self._known: dict[str, frozenset[str]] = {}
 
     def labels(self, request: Request, asked: Asked, primary: Side) -> tuple[str, ...]:
+        """The pair's slices, at most one of each dimension, after those of every pair before it."""
+        return self.bounded(self.found(request, asked, primary))
+
+    def bounded(self, labels: tuple[str, ...]) -> tuple[str, ...]:
+        """The labels, those beyond the bound as the rest. Depends on what was seen before: ask in the order of the requests."""
+        return tuple([self._bounded(label) for label in labels])
+
+    def found(self, request: Request, asked: Asked, primary: Side) -> tuple[str, ...]:
+        """The pair's slices by themselves."""
         section, found = self._section, []
         if section.tenant is not None:
             found.append(slice_label("tenant", _header(request, section.tenant)))
@@ -152,7 +161,7 @@ class Slicer:
             found.append(yes_no("tools", bool(asked.tools)))
         if section.streamed:
             found.append(yes_no("streamed", asked.is_streamed))
-        return tuple(self._bounded(label) for label in found)
+        return tuple(found)
 
     def _bounded(self, label: str) -> str:
         dimension = dimension_of(label)

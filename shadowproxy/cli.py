@@ -17,6 +17,8 @@ from shadowproxy.compiled import is_compiled
 from shadowproxy.errors import ConfigError, InputError, ShadowproxyError
 from shadowproxy.journal.commands import add_commands as add_journal_commands
 from shadowproxy.promote.phases import ORDERS
+from shadowproxy.replay.commands import add_commands as add_replay_commands
+from shadowproxy.replay.commands import with_merge
 
 #: Prints the block of an Argo CD Application that leaves the weights to us.
 _IGNORE = "ignore-differences"
@@ -27,7 +29,7 @@ Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # n
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Parse, run, and turn our own errors into a message and an exit code."""
-    options = _parser().parse_args(arguments)
+    options = _parser().parse_args(with_merge(sys.argv[1:] if arguments is None else arguments))
     try:
         code = options.run(options)
     except ConfigError as exc:
@@ -71,6 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_compare(commands)
     _add_verdict(commands)
     _add_plan(commands)
+    add_replay_commands(commands)
     add_journal_commands(commands)
     manifests_command.add_commands(commands)
 

@@ -28,7 +28,7 @@ Percent = Annotated[float, Field(ge=0, le=100)]
 Seconds = Annotated[float, Field(gt=0)]
 _NAME = re.compile(r"[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?")
 #: Stands for the primary where no server is asked.
-_NOWHERE = "http://127.0.0.1:9"
+NOWHERE = "http://127.0.0.1:9"
 _HOST_PORT = re.compile(r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]*):(\d{1,5})")
 
 
@@ -1454,12 +1454,12 @@ def load(path: Path) -> Config:
 
 def load_offline(path: Path) -> Config:
     """The same for commands that ask no server: addresses may be missing, and are not used."""
-    return build({"primary": {"url": _NOWHERE}, **_tree(_text(path))})
+    return build({"primary": {"url": NOWHERE}, **_tree(_text(path))})
 
 
 def offline() -> Config:
     """All defaults, for commands that ask no server."""
-    return build({"primary": {"url": _NOWHERE}})
+    return build({"primary": {"url": NOWHERE}})
 
 
 def parse(text: str) -> Config:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import msgspec
 
@@ -59,26 +59,58 @@ def segments_at(place: str) -> list[str]:
 
 def read_segment(segment: str, unseal: Unseal | None, on_damage: Callable[[Damage], None]) -> Iterator[Record]:
     """The records of one segment."""
+    return (record for _, record in located(segment, unseal, on_damage))
+
+
+class Place(NamedTuple):
+    """Where in its segment a line is found again: the ``offset`` of its frame (of a plain file: its own), and its number in there."""
+
+    offset: int
+    line: int
+
+
+def located(segment: str, unseal: Unseal | None, on_damage: Callable[[Damage], None]) -> Iterator[tuple[Place, Record]]:
+    """The records of one segment and where they are, for :func:`lines_at`."""
     decoder = msgspec.json.Decoder(Record)
-    with open_binary(segment) as file:
-        if not segment.endswith(_PLAIN):
-            found = _framed(file, segment, unseal, on_damage)
+    for place, line in lines_of(segment, unseal, on_damage):
+        try:
+            record = decoder.decode(line)
+        except (msgspec.DecodeError, UnicodeDecodeError) as exc:
+            on_damage(Damage(segment, place.offset, f"holds a line that is no record ({exc})"))
+            continue
+        if record.v > VERSION:
+            on_damage(Damage(segment, place.offset, f"holds a record of version {record.v}; this program knows {VERSION}"))
         else:
-            found = _plain(file, segment, on_damage)
-        for offset, line in found:
-            try:
-                record = decoder.decode(line)
-            except (msgspec.DecodeError, UnicodeDecodeError) as exc:
-                on_damage(Damage(segment, offset, f"holds a line that is no record ({exc})"))
-                continue
-            if record.v > VERSION:
-                on_damage(Damage(segment, offset, f"holds a record of version {record.v}; this program knows {VERSION}"))
-            else:
-                yield record
+            yield place, record
 
 
-def _framed(file: BinaryIO, segment: str, unseal: Unseal | None, on_damage: Callable[[Damage], None]) -> Iterator[tuple[int, bytes]]:
-    """(offset of the frame, line) of every line."""
+def lines_of(segment: str, unseal: Unseal | None, on_damage: Callable[[Damage], None]) -> Iterator[tuple[Place, bytes]]:
+    """The lines of one segment, whatever they hold."""
+    with open_binary(segment) as file:
+        if segment.endswith(_PLAIN):
+            yield from _plain(file, segment, on_damage)
+        else:
+            yield from _framed(file, segment, unseal, on_damage)
+
+
+def lines_at(file: BinaryIO, offset: int, unseal: Unseal | None, *, is_plain: bool) -> list[bytes]:
+    """The lines of the frame at ``offset`` of an open segment; of a plain file the one line there. Raises ``ValueError`` where there is no
+    frame any more."""
+    file.seek(offset)
+    if is_plain:
+        return [file.readline(MAX_FRAME_BYTES).strip()]
+    part = next(scan(file), None)
+    if not isinstance(part, Frame):
+        raise ValueError(f"holds no frame at byte {offset} any more")
+    return [line for line in unpack(part, unseal).split(b"\n") if line]
+
+
+def is_plain(segment: str) -> bool:
+    """A file of lines without frames."""
+    return segment.endswith(_PLAIN)
+
+
+def _framed(file: BinaryIO, segment: str, unseal: Unseal | None, on_damage: Callable[[Damage], None]) -> Iterator[tuple[Place, bytes]]:
     for part in scan(file):
         if isinstance(part, Gap):
             on_damage(Damage(segment, part.offset, f"{part.problem} ({part.length} bytes)", part.is_end))
@@ -86,23 +118,24 @@ def _framed(file: BinaryIO, segment: str, unseal: Unseal | None, on_damage: Call
             yield from _lines(part, segment, unseal, on_damage)
 
 
-def _lines(frame: Frame, segment: str, unseal: Unseal | None, on_damage: Callable[[Damage], None]) -> Iterator[tuple[int, bytes]]:
+def _lines(frame: Frame, segment: str, unseal: Unseal | None, on_damage: Callable[[Damage], None]) -> Iterator[tuple[Place, bytes]]:
     try:
         lines = unpack(frame, unseal)
     except ValueError as exc:
         on_damage(Damage(segment, frame.offset, f"a frame of {frame.records} records {exc}"))
         return
-    yield from ((frame.offset, line) for line in lines.split(b"\n") if line)
+    for number, line in enumerate(line for line in lines.split(b"\n") if line):
+        yield Place(frame.offset, number), line
 
 
-def _plain(file: BinaryIO, segment: str, on_damage: Callable[[Damage], None]) -> Iterator[tuple[int, bytes]]:
+def _plain(file: BinaryIO, segment: str, on_damage: Callable[[Damage], None]) -> Iterator[tuple[Place, bytes]]:
     offset = 0
     while line := file.readline(MAX_FRAME_BYTES):
         if line.endswith(b"\n"):
             if text := line.strip():
-                yield offset, text
+                yield Place(offset, 0), text
         elif _is_whole(line):
-            yield offset, line
+            yield Place(offset, 0), line
         else:
             on_damage(Damage(segment, offset, f"ends within a line ({len(line)} bytes)", is_torn_end=True))
         offset += len(line)

@@ -61,6 +61,11 @@ class Recorder:
         self._rollouts = dict(rollouts or {})
         self._targets: dict[str, str] = {}
 
+    @property
+    def key_id(self) -> str:
+        """Tells whether pseudonyms were made with the same key, and nothing about the key."""
+        return self._key
+
     def record(self, primary: Exchange, others: Sequence[Exchange] = (), session: str = "", source: str = "") -> Record:
         """The record of one request."""
         request = primary.request

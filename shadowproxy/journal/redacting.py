@@ -11,6 +11,7 @@ from shadowproxy.errors import ConfigError, ConfigProblem
 from shadowproxy.journal.recording import Recorder
 from shadowproxy.redaction.bodies import Redactor
 from shadowproxy.redaction.fields import Fields
+from shadowproxy.redaction.literals import Substitute
 from shadowproxy.redaction.pseudonyms import MAX_KEY_BYTES, Pseudonyms
 from shadowproxy.redaction.searches import PATTERNS, Search, together_with
 
@@ -18,13 +19,23 @@ from shadowproxy.redaction.searches import PATTERNS, Search, together_with
 _MIN_KEY_BYTES = 16
 
 
-def recorder_for(section: Redact, rollouts: Mapping[str, str], on_found: Callable[[str], None] | None = None) -> Recorder:
-    """``rollouts``: candidate → rollout id. ``on_found`` is told the kind of everything that is replaced.
+def recorder_for(
+    section: Redact,
+    rollouts: Mapping[str, str],
+    on_found: Callable[[str], None] | None = None,
+    *,
+    keeps: Callable[[str], bool] | None = None,
+) -> Recorder:
+    """``rollouts``: candidate → rollout id. ``on_found`` is told the kind of everything that is replaced. What ``keeps`` says yes to is
+    left as it is: it is a pseudonym already, say.
 
     Raises :class:`ConfigError` for a key or a path that cannot be used, :class:`~shadowproxy.errors.StartError` where Presidio is missing.
     """
     pseudonyms = Pseudonyms(_key(section))
+    substitute: Substitute
     substitute = pseudonyms if on_found is None else _counted(pseudonyms, on_found)
+    if keeps is not None:
+        substitute = _keeping(substitute, keeps)
     redactor = Redactor(substitute, _search(section), _fields(section)) if section.bodies else None
     return Recorder(pseudonyms, redactor, section.headers, rollouts)
 
@@ -35,6 +46,10 @@ def _counted(pseudonyms: Pseudonyms, on_found: Callable[[str], None]) -> Callabl
         return pseudonyms(kind, value)
 
     return substitute
+
+
+def _keeping(substitute: Substitute, keeps: Callable[[str], bool]) -> Substitute:
+    return lambda kind, value: value if keeps(value) else substitute(kind, value)
 
 
 def _key(section: Redact) -> bytes:

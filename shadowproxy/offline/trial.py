@@ -40,12 +40,14 @@ class Trial:
             for each in settings.candidates
         }
 
-    def add(self, name: str, request: PairRequest, primary: Outcome, candidate: Comparison, control: Comparison | None) -> None:
-        """Count one pair of the candidate called ``name``. Order matters for the latency gates, whose limits come from the first pairs, and
-        for sessions."""
+    def add(
+        self, name: str, request: PairRequest, primary: Outcome, candidate: Comparison, control: Comparison | None, at_s: float = 0.0
+    ) -> None:
+        """Count one pair of the candidate called ``name``, asked at ``at_s`` seconds, which never go backwards. Order matters for the
+        latency gates, whose limits come from the first pairs, and for sessions."""
         book = self._issued(name, request.route, has_control=control is not None)
         record = PairRecord(request, primary, without_words(candidate), None if control is None else without_words(control))
-        book.publish(record, 0.0)
+        book.publish(record, at_s)
 
     def lose(self, name: str, route: str, *, has_control: bool) -> None:
         """Count one pair that broke on our side: it counts against nobody and makes the verdict hold."""

@@ -125,9 +125,9 @@ def of_compared(compared: ComparedPair) -> PairShown:
         excerpt(pair.asked.question or pair.asked.prompt),
         _arm(pair.primary, candidate.primary_timing, candidate.primary_side),
         _arm(pair.candidate, candidate.timing, candidate.side),
-        _likeness(candidate),
+        likeness_of(candidate),
         _arm(pair.control, control.timing, control.side) if pair.control is not None and control is not None else None,
-        _likeness(control) if control is not None else None,
+        likeness_of(control) if control is not None else None,
     )
 
 
@@ -156,5 +156,6 @@ def said(exchange: Exchange, answer: Answer | None) -> str:
     return "\n".join(part for part in parts if part)
 
 
-def _likeness(found: Comparison) -> Likeness:
+def likeness_of(found: Comparison) -> Likeness:
+    """A comparison as a report shows it."""
     return Likeness(found.similarity, found.divergence, found.scores, found.divergences[:KEPT_DIVERGENCES], found.suppressed)

@@ -1,0 +1,145 @@
+"""What of a capture can be asked again, in the order in which it was first asked. Read once before anything is sent.
+
+A journal has its records in the order in which their slowest arm ended. Pace, sessions and the limits of latency gates go by when requests
+were issued, so they are put in that order; a request's number in it is what answers and pairs are kept under.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from array import array
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+
+import msgspec
+import numpy as np
+
+from shadowproxy.errors import InputError
+from shadowproxy.journal.reader import Damage, Unseal, located, segments_at
+from shadowproxy.journal.records import Record
+from shadowproxy.mirror.admission import refusal_of
+from shadowproxy.replay.cards import Cards, Shelf
+from shadowproxy.replay.plan import has_answer
+from shadowproxy.wire.paths import route_of
+
+_OTHER = "other"
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Which requests are wanted: of ``routes`` (all where empty), ``percent`` of them by a stable hash of session or id, the first
+    ``limit`` of those (0: all). ``known_routes`` are configured paths besides the inference paths known here."""
+
+    routes: frozenset[str] = frozenset()
+    percent: float = 100.0
+    limit: int = 0
+    known_routes: frozenset[str] = frozenset()
+
+
+@dataclass(slots=True)
+class Catalogue:
+    """Every request that can be asked. ``digest`` tells this choice of requests from any other."""
+
+    cards: Cards
+    issued_at_s: array[float]
+    digest: str = ""
+    left_out: Counter[str] = field(default_factory=Counter)
+    recorded: Counter[str] = field(default_factory=Counter)
+    """By arm, how many of the requests have an answer of it in the capture."""
+    keys: set[str] = field(default_factory=set)
+    """Under which keys pseudonyms in the capture were made."""
+    damages: int = 0
+
+    def __len__(self) -> int:
+        return len(self.cards)
+
+    @property
+    def span_s(self) -> float:
+        """From the first to the last request."""
+        return self.issued_at_s[-1] - self.issued_at_s[0] if len(self) else 0.0
+
+    def requests(self, numbers: Iterable[int], unseal: Unseal | None) -> Iterator[tuple[int, Record]]:
+        """The requests with these numbers."""
+        decoder = msgspec.json.Decoder(Record)
+        with Shelf(self.cards, unseal) as shelf:
+            for number in numbers:
+                yield number, decoder.decode(shelf.line(number))
+
+
+def catalogue_of(
+    place: str, choice: Choice, unseal: Unseal | None = None, *, on_damage: Callable[[Damage], None], on_record: Callable[[int], None]
+) -> Catalogue:
+    """Read everything at a path or URL once. ``on_record`` is told how many records were read so far.
+
+    Raises :class:`InputError` where nothing can be read, or nothing can be asked.
+    """
+    segments = segments_at(place)
+    found = Catalogue(Cards(segments), array("d"))
+    digests: list[bytes] = []
+
+    def damaged(damage: Damage) -> None:
+        found.damages += not damage.is_torn_end
+        on_damage(damage)
+
+    for index, segment in enumerate(segments):
+        for at, record in located(segment, unseal, damaged):
+            reason = _left_out(record, choice)
+            if reason:
+                found.left_out[reason] += 1
+            else:
+                found.cards.add(index, at)
+                found.issued_at_s.append(record.issued_at_s)
+                digests.append(_digest(record))
+                found.keys.add(record.key)
+                found.recorded.update({arm.arm for arm in record.arms if has_answer(arm)})
+            on_record(len(digests) + found.left_out.total())
+    if not digests:
+        raise InputError(f"{place}: holds no request that can be asked{_why(found.left_out)}")
+    return _ordered(found, digests, choice.limit)
+
+
+def _left_out(record: Record, choice: Choice) -> str:
+    """Why this request is not asked, or ""."""
+    if choice.routes and record.route not in choice.routes:
+        return "another route"
+    if choice.percent < 100 and _point(record) >= choice.percent / 100:
+        return "sampled_out"
+    if record.body.withheld:
+        return "its body was withheld from the capture"
+    if record.method != "POST":
+        return "method"
+    if route_of(record.target) == _OTHER and record.route not in choice.known_routes:
+        return "not_inference"
+    return refusal_of(record.request())
+
+
+def _point(record: Record) -> float:
+    """Sessions are in or out as wholes."""
+    chosen_by = record.session or record.id
+    return int.from_bytes(hashlib.blake2b(chosen_by.encode("utf-8", "replace"), digest_size=8).digest(), "big") / 2**64
+
+
+def _digest(record: Record) -> bytes:
+    """Of what is asked."""
+    said = (record.id, record.method, record.target, record.body.text or record.body.base64)
+    return hashlib.blake2b("\0".join(said).encode("utf-8", "replace"), digest_size=16).digest()
+
+
+def _ordered(found: Catalogue, digests: list[bytes], limit: int) -> Catalogue:
+    """By time of issue; records of the same moment stay in the order of the capture."""
+    order = np.argsort(np.frombuffer(found.issued_at_s, dtype=np.float64), kind="stable").tolist()
+    if limit:
+        found.left_out["past the limit"] += max(0, len(order) - limit)
+        order = order[:limit]
+    whole = hashlib.blake2b(digest_size=16)
+    for each in order:
+        whole.update(digests[each])
+    cards = found.cards.chosen(order)
+    times = array("d", (found.issued_at_s[each] for each in order))
+    return Catalogue(cards, times, whole.hexdigest(), +found.left_out, found.recorded, found.keys, found.damages)
+
+
+def _why(left_out: Counter[str]) -> str:
+    named = ", ".join(f"{count} {reason}" for reason, count in left_out.most_common(5))
+    return f" ({named})" if named else "; give the folder that journal.to names, or a capture"

@@ -1,0 +1,290 @@
+"""``shadowproxy replay``: wires a run together, and judges what it leaves behind."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import signal
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+
+import uvloop
+from rich.console import Console
+
+from shadowproxy import app
+from shadowproxy.config import NOWHERE, Config, Control, Journal
+from shadowproxy.errors import ConfigError, ConfigProblem, InputError
+from shadowproxy.exchange import CONTROL, PRIMARY
+from shadowproxy.journal.importing import Imported
+from shadowproxy.journal.reader import Damage, Unseal
+from shadowproxy.journal.sealing import unsealer
+from shadowproxy.mirror.arms import as_candidate, dispatch_of
+from shadowproxy.replay.cards import Cards, Shelf
+from shadowproxy.replay.catalogue import Catalogue, Choice, catalogue_of
+from shadowproxy.replay.comparing import Pool
+from shadowproxy.replay.evidence import ComparedLine
+from shadowproxy.replay.judging import Judged, judge
+from shadowproxy.replay.keeping import Keeper, forget_key, keyed
+from shadowproxy.replay.lanes import Lane, Patience
+from shadowproxy.replay.pace import ClosedLoop, Pace
+from shadowproxy.replay.plan import Plan, plan_of
+from shadowproxy.replay.progress import Shown, in_words
+from shadowproxy.replay.running import Done, Run
+from shadowproxy.replay.sources import journal_of
+from shadowproxy.replay.work import Kept, Share, Work, decoded
+from shadowproxy.tasks import Tasks
+
+_log = logging.getLogger(__name__)
+
+_VERSION = metadata.version("llm-shadowproxy")
+
+#: A request that went out later than this is told: the arms were then asked in another rhythm than the clients'.
+_TOLD_LATE_S = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is asked for on the command line."""
+
+    source: str
+    pace: Pace = field(default_factory=ClosedLoop)
+    rates: Mapping[str, float] = field(default_factory=dict)
+    recorded: frozenset[str] = frozenset()
+    is_fresh: bool = False
+    patience: Patience = field(default_factory=Patience)
+    choice: Choice = field(default_factory=Choice)
+    share: Share = field(default_factory=Share)
+    workers: int = 1
+    work: Path | None = None
+    format: str = ""
+    identities: tuple[Path, ...] = ()
+
+
+@dataclass(slots=True)
+class Finished:
+    """A run that is over. ``judged`` is None where it was stopped, or did a share of the requests only."""
+
+    folder: Path
+    done: Done
+    total: int
+    judged: Judged | None = None
+    notes: tuple[str, ...] = ()
+
+
+def folder_for(request: Request) -> Path:
+    """The work folder of this command: the same command goes on where it was."""
+    if request.work is not None:
+        return request.work
+    place = request.source if "://" in request.source else str(Path(request.source).resolve())
+    said = f"{place}\0{request.choice}\0{request.share}\0{request.format}"
+    return Path(f"replay-{hashlib.blake2b(said.encode(), digest_size=4).hexdigest()}")
+
+
+def replay(request: Request, config: Config, console: Console) -> Finished:
+    """Ask, keep, compare, and judge once all is there. Raises :class:`InputError`, :class:`ConfigError` and
+    :class:`~shadowproxy.errors.StartError`; what was done until then is kept."""
+    _check(request, config)
+    folder = folder_for(request)
+    unseal = unsealer(request.identities)
+    section = config.journal or Journal(to=str(folder))
+    if section.recipients and unseal is None:
+        raise InputError("journal.recipients encrypts what is kept, and going on means reading it again; give the key with --identity FILE")
+    work = Work(folder, section.recipients, unseal, section.level)
+    try:
+        console.print(f"work folder {folder}: the same command goes on from what it holds", highlight=False, soft_wrap=True)
+        section = section.model_copy(update={"redact": keyed(section.redact, folder)})
+        return _Replay(request, config, section, work, unseal, console).run()
+    finally:
+        work.close()
+
+
+def _check(request: Request, config: Config) -> None:
+    if not config.candidates:
+        raise ConfigError((ConfigProblem("candidates", "", "is missing", "name the version that is to be judged"),))
+    app.check(config)
+    arms = {PRIMARY, CONTROL, *(each.name for each in config.candidates)}
+    for option, names in (("--recorded", request.recorded), ("--rate", request.rates)):
+        if unknown := sorted(set(names) - arms):
+            raise InputError(f"{option}: {unknown[0]} is no arm of this configuration; known: {', '.join(sorted(arms))}")
+
+
+class _Replay:
+    """One run of the command."""
+
+    def __init__(self, request: Request, config: Config, section: Journal, work: Work, unseal: Unseal | None, console: Console) -> None:
+        self._request = request
+        self._config = config
+        self._section = section
+        self._work = work
+        self._unseal = unseal
+        self._console = console
+        self._notes: list[str] = []
+
+    def run(self) -> Finished:
+        request, work = self._request, self._work
+        catalogue = self._catalogue()
+        plan = plan_of(self._config, self._recorded(catalogue), _VERSION)
+        work.begin(catalogue.digest, len(catalogue), request.share)
+        _, done = work.pairs(plan.by, self._damaged)
+        kept = work.answers(plan.digests, done, self._damaged)
+        numbers = [number for number in request.share.numbers(len(catalogue)) if number not in done]
+        outcome = Done()
+        if numbers:
+            keeper = Keeper(self._section.redact, {each.name: self._config.rollout_id(each) for each in self._config.candidates})
+            with kept:
+                outcome = self._ask(catalogue, numbers, kept, plan, keeper)
+            self._note_key(catalogue, plan, keeper)
+        about = work.end(plan.by, self._notes, is_done=not outcome.is_stopped)
+        finished = Finished(work.folder, outcome, len(catalogue), notes=about.notes)
+        if not outcome.is_stopped:
+            forget_key(work.folder)
+            if request.share.of == 1:
+                finished.judged = judged(self._config, (work,), plan.by, len(catalogue), self._unseal)
+        return finished
+
+    # --- before ---------------------------------------------------------------------------------------------------------
+
+    def _catalogue(self) -> Catalogue:
+        request = self._request
+        routes = frozenset(each.name for each in self._config.routes)
+        with self._console.status("reading the capture") as status:
+            place = journal_of(request.source, self._section, self._work.folder / "source", request.format, self._imported)
+            found = catalogue_of(
+                place,
+                Choice(request.choice.routes, request.choice.percent, request.choice.limit, routes),
+                self._unseal,
+                on_damage=self._damaged,
+                on_record=lambda read: status.update(f"reading the capture: {read:,} requests") if read % 1000 == 0 else None,
+            )
+        for reason, count in found.left_out.most_common():
+            self._notes.append(f"{count} requests of the capture were not asked: {reason}")
+        if found.damages:
+            self._notes.append(f"the capture has {found.damages} damaged places, and what stood there was not asked")
+        return found
+
+    def _imported(self, imported: Imported) -> None:
+        for reason, count in imported.left_out.most_common():
+            self._notes.append(
+                f"{count} entries of the {imported.format} capture cannot be used: {reason} ({'; '.join(imported.places[reason])})"
+            )
+
+    def _damaged(self, damage: Damage) -> None:
+        _log.log(logging.INFO if damage.is_torn_end else logging.WARNING, "%s; passed over", damage)
+
+    def _recorded(self, catalogue: Catalogue) -> frozenset[str]:
+        """Arms that are taken from the capture: what was asked for, and of the primary and its control what is there."""
+        request = self._request
+        for arm in sorted(request.recorded):
+            if not catalogue.recorded[arm]:
+                held = ", ".join(sorted(catalogue.recorded)) or "none"
+                raise InputError(f"--recorded {arm}: the capture holds no answer of it; it holds those of: {held}")
+        own = frozenset() if request.is_fresh else frozenset(arm for arm in (PRIMARY, CONTROL) if catalogue.recorded[arm])
+        taken = request.recorded | own
+        missing = len(catalogue) - catalogue.recorded[PRIMARY] if PRIMARY in taken else len(catalogue)
+        asks_primary = missing > 0 or (self._config.control is not None and self._config.control.percent > 0 and CONTROL not in taken)
+        if asks_primary and self._config.primary.url == NOWHERE:
+            raise ConfigError((ConfigProblem("primary.url", "", "is missing, and the primary has to be asked", "write where it is"),))
+        if PRIMARY in taken and missing:
+            self._notes.append(f"the capture has no answer of the primary to {missing} requests; it was asked for them now")
+        for arm in sorted(taken - {PRIMARY}):
+            self._notes.append(f"the answers of {arm} are those of the capture")
+        return taken
+
+    # --- the run --------------------------------------------------------------------------------------------------------
+
+    def _ask(self, catalogue: Catalogue, numbers: Sequence[int], kept: Kept, plan: Plan, keeper: Keeper) -> Done:
+        is_all_recorded = plan.recorded >= {PRIMARY, *plan.candidates, *(each.arm for each in plan.control)}
+        share = len(self._request.share.numbers(len(catalogue)))
+        pool = Pool(self._config, plan.by, self._request.workers)
+        try:
+            with (
+                Shown(self._console, share, 0 if is_all_recorded else len(numbers), len(numbers)) as shown,
+                asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+            ):
+                return runner.run(self._run(catalogue, numbers, kept, plan, keeper, pool, shown))
+        finally:
+            pool.close()
+
+    async def _run(
+        self,
+        catalogue: Catalogue,
+        numbers: Sequence[int],
+        kept: Kept,
+        plan: Plan,
+        keeper: Keeper,
+        pool: Pool,
+        shown: Shown,
+    ) -> Done:
+        tasks, stop = Tasks(), asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        lanes = self._lanes(tasks)
+        run = Run(catalogue, numbers, kept, plan, lanes, self._work, pool, keeper, shown, self._unseal)
+        try:
+            done = await run.run(self._request.pace, stop)
+        finally:
+            for lane in lanes.values():
+                lane.dispatch.close()
+            await tasks.close()
+        self._note_lanes(lanes, done)
+        return done
+
+    def _lanes(self, tasks: Tasks) -> dict[str, Lane]:
+        config, request = self._config, self._request
+        again = as_candidate(config.primary, config.control or Control())
+        targets = {PRIMARY: again, CONTROL: again, **{each.name: each for each in config.candidates}}
+        return {
+            name: Lane(dispatch_of(name, target, config, tasks), per_s=request.rates.get(name), patience=request.patience)
+            for name, target in targets.items()
+        }
+
+    def _note_lanes(self, lanes: Mapping[str, Lane], done: Done) -> None:
+        for name, lane in lanes.items():
+            for why, count in lane.retried.items():
+                if count:
+                    self._notes.append(f"{name} was asked again {count} times because it was {why.value}")
+            if lane.gave_up:
+                self._notes.append(f"{name} was given up on {lane.gave_up} requests, which count as its failures")
+        if done.late_s > _TOLD_LATE_S:
+            self._notes.append(f"requests went out up to {in_words(done.late_s)} late: this machine or an arm did not keep the pace")
+
+    def _note_key(self, catalogue: Catalogue, plan: Plan, keeper: Keeper) -> None:
+        if keeper.replaced and PRIMARY in plan.recorded and catalogue.keys - {keeper.key_id}:
+            self._notes.append(
+                "the capture was redacted under another key, so what was replaced differs between recorded and new answers; "
+                "configure journal.redact.key with the key of the capture"
+            )
+
+
+def judged(config: Config, works: Sequence[Work], by: str, total: int, unseal: Unseal | None) -> Judged:
+    """The verdict on all pairs of these folders, each of which has its share. Raises :class:`InputError` where one is missing."""
+    found = [work.pairs(by, lambda damage: _log.warning("%s", damage)) for work in works]
+    for number in range(total):
+        if number not in found[number % len(found)][1]:
+            missing = sum(each not in found[each % len(found)][1] for each in range(total))
+            folder = works[number % len(works)].folder
+            raise InputError(f"{folder}: {missing} of {total} requests are not compared yet; run its replay to the end")
+
+    def lines() -> Iterator[ComparedLine]:
+        return _in_order(found, total, unseal)
+
+    return judge(config, lines(), lines())
+
+
+def _in_order(found: Sequence[tuple[Cards, Mapping[int, int]]], total: int, unseal: Unseal | None) -> Iterator[ComparedLine]:
+    shelves = [Shelf(cards, unseal) for cards, _ in found]
+    try:
+        for number in range(total):
+            share = number % len(found)
+            yield decoded(shelves[share].line(found[share][1][number]))
+    finally:
+        for shelf in shelves:
+            shelf.close()
+
+
+def stop_in_words(finished: Finished) -> str:
+    """For a run that was stopped."""
+    return f"stopped: {finished.done.compared:,} more requests are done; the same command goes on from there ({finished.folder})"
