@@ -40,11 +40,10 @@ def redacted(text: str, substitute: Substitute) -> str:
 
 def edits_of(text: str, substitute: Substitute, search: Search = PATTERNS, given: Sequence[Edit] = ()) -> list[Edit]:
     """The edits, in order and without overlap. What is ``given`` is among them and is not searched."""
-    rest = _blanked(text, given)
+    rest = _blanked(text, given) if given else text
     if not _has_literals(text, search):
         return sorted([*given, *_found(rest, substitute, search.find)])
-    # An escaped sign may be anything; without one, what the strings say when they are decoded is seen well enough.
-    finder = search.find if "\\u" in text else search.finder_for(_flattened(rest))
+    finder = search.find if "\\u" in text else search.finder_for(rest)
     if finder is None:
         return sorted(given)
     edits = [*given, *_literal_edits(rest, substitute, search, finder, depth=0)]
@@ -107,11 +106,6 @@ def _redacted_literal(literal: str, substitute: Substitute, search: Search, find
         edits = _literal_edits(text, substitute, search, finder, depth + 1)
     edits += _found(_blanked(text, edits), substitute, finder)
     return encoded(applied(text, sorted(edits))) if edits else None
-
-
-def _flattened(text: str) -> str:
-    """Much like the text with every string in it decoded, and every string within those. Good enough to see that there are no signs."""
-    return text.replace("\\n", " ").replace("\\t", " ").replace("\\r", " ").replace("\\", "")
 
 
 def _blanked(text: str, edits: Sequence[Edit]) -> str:

@@ -56,7 +56,8 @@ def iban(text: str) -> int:
         return 0
     end = ends[length - 1]
     number = "".join(sign for sign in text[:end].upper() if sign.isalnum())
-    is_valid = _iban_number(number[4:] + number[:4]) % 97 == 1
+    # Without regard to case the pattern takes the Kelvin sign for a k, too, and no upper case makes a letter of it that counts.
+    is_valid = number.isascii() and _iban_number(number[4:] + number[:4]) % 97 == 1
     return end if is_valid and not text[end : end + 1].isalnum() else 0
 
 

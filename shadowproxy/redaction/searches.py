@@ -7,19 +7,29 @@ from dataclasses import dataclass
 from functools import partial
 
 from shadowproxy.redaction.detectors import Found, asked, blanked, find
+from shadowproxy.redaction.screen import possible
 
 #: Text → what is found in it, in order and without overlap.
 Finder = Callable[[str], list[Found]]
 
 
 def _patterns_for(text: str) -> Finder | None:
-    detectors = asked(text)
+    bits = possible(text)
+    # An escaped sign may be anything; without one, what the strings say when they are decoded is seen well enough.
+    detectors = asked(_flattened(text), bits) if bits else None
     return partial(find, detectors=detectors) if detectors else None
+
+
+def _flattened(text: str) -> str:
+    """Much like the text with every string in it decoded, and every string within those. Good enough to see that there are no signs."""
+    text = text.replace("\\n", " ")
+    return text.replace("\\t", " ").replace("\\r", " ").replace("\\", "") if "\\" in text else text
 
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """``find`` searches any text. ``finder_for`` gives a quicker one for a text and what is in it, None where that shows no signs.
+    """``find`` searches any text. ``finder_for`` gives a quicker one for JSON without ``\\u`` and its strings, None where there are no
+    signs.
     ``is_by_literal``: in JSON text each string is searched by itself, because the finder takes JSON's syntax for words."""
 
     find: Finder = find

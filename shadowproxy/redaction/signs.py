@@ -49,20 +49,45 @@ _NAMED_BEFORE = re.compile(r"[lexpt][^\w+\n]{1,5}\Z", re.IGNORECASE)
 
 
 class Seen:
-    """A text about to be searched, in the forms that its signs are looked for in.
+    """A text about to be searched, in the forms that its signs are looked for in. Each is made when it is first asked for."""
 
-    ``shape``: see ``_SHAPES``. ``long_words``: the words that are long enough to be a key, in lower case.
-    """
-
-    __slots__ = ("_long_numbers", "long_words", "lowered", "shape", "text")
+    __slots__ = ("_data", "_long_numbers", "_long_words", "_lowered", "_shape", "text")
 
     def __init__(self, text: str) -> None:
-        data = text.encode("utf-8", "surrogatepass")
         self.text = text
-        self.lowered = text.lower()
-        self.shape = data.translate(_SHAPES)
-        self.long_words = _long_words(data)
+        self._data: bytes | None = None
+        self._lowered: str | None = None
+        self._shape: bytes | None = None
+        self._long_words: str | None = None
         self._long_numbers: list[tuple[str, str]] | None = None
+
+    @property
+    def data(self) -> bytes:
+        """The text as bytes."""
+        if self._data is None:
+            self._data = self.text.encode("utf-8", "surrogatepass")
+        return self._data
+
+    @property
+    def lowered(self) -> str:
+        """The text in lower case."""
+        if self._lowered is None:
+            self._lowered = self.text.lower()
+        return self._lowered
+
+    @property
+    def shape(self) -> bytes:
+        """See ``_SHAPES``."""
+        if self._shape is None:
+            self._shape = self.data.translate(_SHAPES)
+        return self._shape
+
+    @property
+    def long_words(self) -> str:
+        """The words that are long enough to be a key, in lower case."""
+        if self._long_words is None:
+            self._long_words = _long_words(self.data)
+        return self._long_words
 
     @property
     def long_numbers(self) -> list[tuple[str, str]]:

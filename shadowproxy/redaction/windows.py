@@ -1,0 +1,73 @@
+"""Where in a text a detector has to look, for those whose finds have a mark that is quickly found. PURE.
+
+A pattern with a look-behind is tried at every position, which takes fifty times as long as to search for an at-sign or for nine digits.
+A window holds every match that counts, whole and with what the pattern looks at around it, so that the search in the windows finds what
+the search in the text would have.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Final
+
+#: ``text[start:end]``; what stands before it is seen by look-behinds, what stands behind it is not seen.
+Window = tuple[int, int]
+
+_AT: Final = re.compile(r"@|%40")
+_LOCAL: Final = re.compile(r"[\w.%+-]*")
+_ADDRESS: Final = re.compile(r"[\w.%+@-]*")
+#: Characters of a local part that are looked at first; a longer one doubles them.
+_LOCAL_CHARS: Final = 64
+
+#: Nine digits and more with the gaps of a phone's number, and those alone.
+_CHAIN: Final = re.compile(r"[0-9](?:[ \u00a0().\/-]{0,3}[0-9]){8,}")
+_CARD: Final = re.compile(r"[0-9](?:[ \u00a0.-]?[0-9]){12,}")
+_BARE: Final = re.compile(r"[0-9]{9,}")
+#: Longest word that says that a phone's number comes, and what may stand between.
+_NAMED_CHARS: Final = len("whatsapp") + 5
+_IPV4: Final = re.compile(r"\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}")
+
+
+def email(text: str) -> Iterator[Window]:
+    """From where the local part begins to where nothing of an address can stand any more."""
+    at = 0
+    while sign := _AT.search(text, at):
+        start, end = _begin(text, at, sign.start()), _ADDRESS.match(text, sign.start()).end()  # type: ignore[union-attr]
+        yield start, end
+        at = end
+
+
+def _begin(text: str, floor: int, at: int) -> int:
+    """Where the run of characters of a local part begins that ends before ``at``."""
+    chars = _LOCAL_CHARS
+    while True:
+        before = text[max(floor, at - chars) : at]
+        length = _LOCAL.match(before[::-1]).end()  # type: ignore[union-attr]
+        if length < chars:
+            return at - length
+        chars *= 2
+
+
+def phone(text: str) -> Iterator[Window]:
+    """A bracket and a plus may stand before the digits; the pattern looks two characters ahead."""
+    for chain in _CHAIN.finditer(text):
+        yield max(0, chain.start() - 2), chain.end() + 2
+
+
+def named_phone(text: str) -> Iterator[Window]:
+    """The word, what comes between, the digits, and one character ahead."""
+    for digits in _BARE.finditer(text):
+        yield max(0, digits.start() - _NAMED_CHARS), digits.end() + 1
+
+
+def ipv4(text: str) -> Iterator[Window]:
+    """The first number, and two characters ahead."""
+    for rest in _IPV4.finditer(text):
+        yield max(0, rest.start() - 3), rest.end() + 2
+
+
+def card(text: str) -> Iterator[Window]:
+    """The digits, and one character ahead."""
+    for chain in _CARD.finditer(text):
+        yield chain.start(), chain.end() + 1
