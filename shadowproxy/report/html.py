@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Mapping
+from typing import Any
 
 from shadowproxy.report.contents import Contents
 from shadowproxy.report.markup import Markup, joined, tag, text
@@ -69,9 +71,14 @@ def _header(contents: Contents) -> Markup:
     mark = tag("span", f"{sign} ", class_="mark", aria_hidden="true")
     known = document["provenance"]
     decided = f", {moment(known['decided_at_s'])}" if known["decided_at_s"] is not None else ""
-    models = joined(f" ({known['candidate_model']} against {known['primary_model']})") if known["candidate_model"] else None
+    models = joined(f" ({' against '.join(named)})") if (named := _models(known)) else None
     about = joined("Candidate ", tag("strong", document["candidate"]), models, f", judged on {count(document['pairs'])} pairs{decided}")
     return tag("header", tag("h1", mark, headline(document)), tag("p", about), class_=document["state"])
+
+
+def _models(known: Mapping[str, Any]) -> list[str]:
+    """The candidate's, then the primary's, as far as anybody said; the primary's alone would read as the candidate's."""
+    return [each for each in (known["candidate_model"], known["primary_model"]) if each] if known["candidate_model"] else []
 
 
 def _signed(contents: Contents) -> Markup:

@@ -7,8 +7,8 @@ allow becomes ``_``. Names that come out alike are numbered, so that no value is
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import count
 
 #: MLflow: letters, digits, ``_ - . :``, space and ``/``, which makes folders. No colon on Windows, so that none is used here.
 _NOT_MLFLOW = re.compile(r"[^A-Za-z0-9_.\- ]")
@@ -52,9 +52,16 @@ def artifact_name(text: str) -> str:
 
 
 def _distinct(names: Iterable[str]) -> list[str]:
-    seen: Counter[str] = Counter()
+    """Each as it is, or with the first number behind it that nobody has yet."""
+    taken: set[str] = set()
     distinct = []
     for name in names:
-        seen[name] += 1
-        distinct.append(name if seen[name] == 1 else f"{name}_{seen[name]}")
+        numbered = next(each for each in _numbered(name) if each not in taken)
+        taken.add(numbered)
+        distinct.append(numbered)
     return distinct
+
+
+def _numbered(name: str) -> Iterator[str]:
+    yield name
+    yield from (f"{name}_{number}" for number in count(2))

@@ -11,6 +11,9 @@ Cell: TypeAlias = str | float | int | None
 
 _SEVERITIES = ("critical", "major", "minor", "info")
 
+#: Decimals of what goes from 0 to 1: more are noise, and in a column of a page they hide the number.
+_DECIMALS = 4
+
 #: Of one pair no more findings than a person reads in a cell.
 _FINDINGS = 8
 
@@ -31,15 +34,15 @@ def row(pair: PairShown) -> dict[str, Cell]:
     cells: dict[str, Cell] = {
         "id": visible(pair.id),
         "route": visible(pair.route),
-        "weight": pair.weight,
+        "weight": round(pair.weight, _DECIMALS),
         "severity": min((each.severity.value for each in pair.likeness.divergences), key=_SEVERITIES.index, default=None),
         "kinds": visible(", ".join(sorted({each.kind for each in pair.likeness.divergences}))),
         "findings": _findings(pair.likeness),
         "question": _text(pair.question),
-        "similarity": pair.likeness.similarity,
-        "similarity_control": noise.similarity if noise is not None else None,
-        "divergence": pair.likeness.divergence,
-        "divergence_control": noise.divergence if noise is not None else None,
+        "similarity": _rounded(pair.likeness.similarity),
+        "similarity_control": _rounded(noise.similarity if noise is not None else None),
+        "divergence": _rounded(pair.likeness.divergence),
+        "divergence_control": _rounded(noise.divergence if noise is not None else None),
     }
     for name, arm in arms.items():
         cells |= _arm(name, arm)
@@ -55,6 +58,10 @@ def _arm(name: str, arm: ArmShown) -> dict[str, Cell]:
         f"tokens_{name}": arm.tokens,
         f"cost_{name}": arm.cost,
     }
+
+
+def _rounded(share: float | None) -> float | None:
+    return None if share is None else round(share, _DECIMALS)
 
 
 def _text(excerpt: Excerpt) -> str | None:

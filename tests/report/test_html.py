@@ -124,6 +124,13 @@ def test_document_alone_makes_a_page_too() -> None:
     assert "Worst pairs" not in shown.text
 
 
+def test_model_that_nobody_named_leaves_no_gap() -> None:
+    """The primary's is known only where somebody said it; the head once read "(llama-3.3-70b against )"."""
+    found = document("rollback")
+    found["provenance"]["primary_model"] = ""
+    assert "(llama-3.3-70b)" in page(contents(found, Gathering()))
+
+
 def test_pairs_without_texts_are_shown_by_their_findings() -> None:
     pair = PairShown(
         "9", "", excerpt(""), ArmShown(), ArmShown(), Likeness(0.1, 0.9, {}, (Divergence("facts.name", Severity.MAJOR, "Rome", "Oslo"),))
