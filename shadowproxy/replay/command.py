@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-import signal
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
@@ -29,10 +28,11 @@ from shadowproxy.replay.evidence import ComparedLine
 from shadowproxy.replay.judging import Judged, judge
 from shadowproxy.replay.keeping import Keeper, forget_key, keyed
 from shadowproxy.replay.lanes import Lane, Patience
+from shadowproxy.replay.oversight import Foreground, Overseer
 from shadowproxy.replay.pace import ClosedLoop, Pace
 from shadowproxy.replay.plan import Plan, plan_of
-from shadowproxy.replay.progress import Shown, in_words
-from shadowproxy.replay.running import Done, Run
+from shadowproxy.replay.progress import in_words
+from shadowproxy.replay.running import Done, Run, Watcher
 from shadowproxy.replay.sources import journal_of
 from shadowproxy.replay.work import Kept, Share, Work, decoded
 from shadowproxy.tasks import Tasks
@@ -83,9 +83,10 @@ def folder_for(request: Request) -> Path:
     return Path(f"replay-{hashlib.blake2b(said.encode(), digest_size=4).hexdigest()}")
 
 
-def replay(request: Request, config: Config, console: Console) -> Finished:
-    """Ask, keep, compare, and judge once all is there. Raises :class:`InputError`, :class:`ConfigError` and
-    :class:`~shadowproxy.errors.StartError`; what was done until then is kept."""
+def replay(request: Request, config: Config, console: Console, overseer: Overseer | None = None) -> Finished:
+    """Ask, keep, compare, and judge once all is there. ``overseer``: who is told how far it is and may stop it, if not the console and
+    signals. Raises :class:`InputError`, :class:`ConfigError` and :class:`~shadowproxy.errors.StartError`; what was done until then is
+    kept."""
     _check(request, config)
     folder = folder_for(request)
     unseal = unsealer(request.identities)
@@ -96,7 +97,7 @@ def replay(request: Request, config: Config, console: Console) -> Finished:
     try:
         console.print(f"work folder {folder}: the same command goes on from what it holds", highlight=False, soft_wrap=True)
         section = section.model_copy(update={"redact": keyed(section.redact, folder)})
-        return _Replay(request, config, section, work, unseal, console).run()
+        return _Replay(request, config, section, work, unseal, console, overseer or Foreground(console)).run()
     finally:
         work.close()
 
@@ -114,13 +115,23 @@ def _check(request: Request, config: Config) -> None:
 class _Replay:
     """One run of the command."""
 
-    def __init__(self, request: Request, config: Config, section: Journal, work: Work, unseal: Unseal | None, console: Console) -> None:
+    def __init__(
+        self,
+        request: Request,
+        config: Config,
+        section: Journal,
+        work: Work,
+        unseal: Unseal | None,
+        console: Console,
+        overseer: Overseer,
+    ) -> None:
         self._request = request
         self._config = config
         self._section = section
         self._work = work
         self._unseal = unseal
         self._console = console
+        self._overseer = overseer
         self._notes: list[str] = []
 
     def run(self) -> Finished:
@@ -201,7 +212,7 @@ class _Replay:
         pool = Pool(self._config, plan.by, self._request.workers)
         try:
             with (
-                Shown(self._console, share, 0 if is_all_recorded else len(numbers), len(numbers)) as shown,
+                self._overseer.shown(share, 0 if is_all_recorded else len(numbers), len(numbers)) as shown,
                 asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
             ):
                 return runner.run(self._run(catalogue, numbers, kept, plan, keeper, pool, shown))
@@ -216,11 +227,10 @@ class _Replay:
         plan: Plan,
         keeper: Keeper,
         pool: Pool,
-        shown: Shown,
+        shown: Watcher,
     ) -> Done:
         tasks, stop = Tasks(), asyncio.Event()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        self._overseer.watch(stop, tasks)
         lanes = self._lanes(tasks)
         run = Run(catalogue, numbers, kept, plan, lanes, self._work, pool, keeper, shown, self._unseal)
         try:
