@@ -74,7 +74,11 @@ def _add_replay(commands: Commands) -> None:
         "--shard", type=_share, default=Share(), metavar="I/N", help="only every N-th request from the I-th on; then merge"
     )
     replay_.add_argument(
-        "--workers", type=_whole, default=_cores(), metavar="N", help="processes that compare (default: one for each core)"
+        "--workers",
+        type=_count,
+        default=_cores(),
+        metavar="N",
+        help="processes that compare (default: one for each core; 0: a thread of this one)",
     )
     replay_.add_argument("--format", default="", choices=("", *FORMATS), metavar="FORMAT", help=f"of a capture: {', '.join(FORMATS)}")
     _add_common(replay_)
@@ -179,6 +183,10 @@ def _whole(written: str) -> int:
     if not written.isdecimal() or int(written) < 1:
         raise argparse.ArgumentTypeError(f"{written!r} is not a whole number from 1 up")
     return int(written)
+
+
+def _count(written: str) -> int:
+    return 0 if written == "0" else _whole(written)
 
 
 def _rate(written: str) -> tuple[str, float]:
