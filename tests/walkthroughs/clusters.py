@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import copy
 import itertools
 import os
 import secrets
@@ -25,9 +26,12 @@ from tests.promote.objects import CHECKS
 
 Document = dict[str, Any]
 
+NAMESPACE = "llm"
+
 #: What kubectl is told of: (group, version, plural) → kind.
 KINDS = {
     ("", "v1", "configmaps"): "ConfigMap",
+    ("", "v1", "services"): "Service",
     ("coordination.k8s.io", "v1", "leases"): "Lease",
     ("events.k8s.io", "v1", "events"): "Event",
     ("networking.istio.io", "v1", "virtualservices"): "VirtualService",
@@ -35,6 +39,7 @@ KINDS = {
     ("serving.kserve.io", "v1beta1", "inferenceservices"): "InferenceService",
     ("argoproj.io", "v1alpha1", "rollouts"): "Rollout",
     ("argoproj.io", "v1alpha1", "analysistemplates"): "AnalysisTemplate",
+    ("argoproj.io", "v1alpha1", "analysisruns"): "AnalysisRun",
 }
 
 #: A controller of somebody else's: sees an object after each write, and says what changes in it (a merge patch), or nothing.
@@ -50,14 +55,24 @@ class Place:
     is_real: bool = False
     api: Any = None
     problems: list[str] = field(default_factory=list)
+    resource: Any = None
 
-    def get(self, plural: str, name: str) -> Document:
-        """The object as kmock has it."""
-        found: Document = next(found.raw for (kind, _, known), found in self.api.objects.items() if (kind.plural, known) == (plural, name))
-        return found
+    def get(self, plural: str, name: str) -> Document | None:
+        """The object as kmock has it; None where it is not there."""
+        key = self._key(plural, name)
+        return copy.deepcopy(self.api.objects[key].raw) if key in self.api.objects else None
 
+    async def amend(self, plural: str, name: str, change: Document) -> None:
+        """Change an object on kmock by a merge patch, or make it."""
+        key = self._key(plural, name)
+        if key not in self.api.objects:
+            group, version = next(found[:2] for found in KINDS if found[2] == plural)
+            about = {"apiVersion": f"{group}/{version}", "kind": KINDS[group, version, plural]}
+            self.api.objects[key] = {**about, "metadata": {"name": name, "namespace": NAMESPACE}}
+        await self.api.amend(key, change)
 
-NAMESPACE = "llm"
+    def _key(self, plural: str, name: str) -> Any:
+        return (self.resource(*next(found for found in KINDS if found[2] == plural)), NAMESPACE, name)
 
 
 @contextlib.asynccontextmanager
@@ -130,7 +145,7 @@ async def _kmock(folder: Path, players: Mapping[str, Player]) -> AsyncIterator[P
         own.write_text(yaml.safe_dump(reaching(str(server.url).rstrip("/"), NAMESPACE)))
         # It publishes no schemas, which kubectl would check what it applies against; they are checked here instead.
         unchecked = 'kubectl() { if [ "$1" = apply ]; then command kubectl "$@" --validate=false; else command kubectl "$@"; fi; }'
-        yield Place({"KUBECONFIG": str(own)}, unchecked, api=api, problems=problems)
+        yield Place({"KUBECONFIG": str(own)}, unchecked, api=api, problems=problems, resource=kmock.resource)
 
 
 def _emulator(kmock: Any, players: Mapping[str, Player], problems: list[str]) -> Any:
@@ -156,10 +171,15 @@ def _emulator(kmock: Any, players: Mapping[str, Player], problems: list[str]) ->
 
         async def _play(self, key: Any) -> None:
             """What a controller of somebody else's makes of it."""
+            if (player := players.get(key[0].plural)) is not None and (change := player(self.objects[key].raw)) is not None:
+                await self.amend(key, change)
+
+        async def amend(self, key: Any, change: Document) -> None:
+            """A write of a controller's: a merge patch."""
             found = self.objects[key]
-            if (player := players.get(key[0].plural)) is not None and (change := player(found.raw)) is not None:
-                found.patch({**change, "metadata": {"resourceVersion": str(next(versions))}})
-                await self._buses[key[0]].put({"type": "MODIFIED", "object": found.raw})
+            found.patch({**change, "metadata": {"resourceVersion": str(next(versions))}})
+            problems.extend(CHECKS(key[0].group, key[0].version, key[0].plural, found.raw))
+            await self._buses[key[0]].put({"type": "MODIFIED", "object": found.raw})
 
         async def _watched(self, request: Any) -> web.StreamResponse:
             """As kmock has it, but called JSON: kubectl reads nothing else."""

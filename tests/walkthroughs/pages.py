@@ -20,11 +20,14 @@ from tests.gateway.wires import closed_port
 
 FOLDER = Path(__file__).resolve().parents[2] / "docs" / "walkthroughs"
 
-#: A rollout takes seconds on this machine and, where models have to be loaded, minutes on a cluster.
-HERE_S, CLUSTER_S = 110.0, 3600.0
+#: A rollout takes a minute on this machine and, where models have to be loaded, many on a cluster.
+HERE_S, CLUSTER_S = 300.0, 3600.0
 
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _NAME = re.compile(r"# ([\w.-]+\.yaml)\n")
+
+#: Whoever reads the page has a name in git's configuration.
+_PERSON = {"NAME": "A Person", "EMAIL": "person@example.com"}
 
 #: What runs around the blocks: they share one shell, and whatever they have left running ends with it.
 _DRIVER = """\
@@ -95,9 +98,10 @@ class Run:
 
     async def _run(self, env: Mapping[str, str], within_s: float) -> int:
         path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+        person = {f"GIT_{role}_{what}": how for role in ("AUTHOR", "COMMITTER") for what, how in _PERSON.items()}
         process = await asyncio.create_subprocess_exec(
             "bash", "driver", cwd=self._folder, stdin=asyncio.subprocess.DEVNULL, start_new_session=True,
-            env={**os.environ, "PATH": path, "HOME": str(self._folder), "PYTHONUNBUFFERED": "1", **env},
+            env={**os.environ, "PATH": path, "HOME": str(self._folder), "PYTHONUNBUFFERED": "1", **person, **env},
         )  # fmt: skip
         try:
             async with asyncio.timeout(within_s):
