@@ -39,7 +39,7 @@ class Choice:
 
 @dataclass(slots=True)
 class Catalogue:
-    """Every request that can be asked. ``digest`` tells this choice of requests from any other."""
+    """Every request that can be asked. ``digest`` (sha256) tells this choice of requests from any other."""
 
     cards: Cards
     issued_at_s: array[float]
@@ -132,7 +132,7 @@ def _ordered(found: Catalogue, digests: list[bytes], limit: int) -> Catalogue:
     if limit:
         found.left_out["past the limit"] += max(0, len(order) - limit)
         order = order[:limit]
-    whole = hashlib.blake2b(digest_size=16)
+    whole = hashlib.sha256()
     for each in order:
         whole.update(digests[each])
     cards = found.cards.chosen(order)

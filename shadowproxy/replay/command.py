@@ -65,11 +65,13 @@ class Request:
 
 @dataclass(slots=True)
 class Finished:
-    """A run that is over. ``judged`` is None where it was stopped, or did a share of the requests only."""
+    """A run that is over. ``judged`` is None where it was stopped, or did a share of the requests only. ``source`` is the digest of what
+    was asked."""
 
     folder: Path
     done: Done
     total: int
+    source: str = ""
     judged: Judged | None = None
     notes: tuple[str, ...] = ()
 
@@ -87,7 +89,7 @@ def replay(request: Request, config: Config, console: Console, overseer: Oversee
     """Ask, keep, compare, and judge once all is there. ``overseer``: who is told how far it is and may stop it, if not the console and
     signals. Raises :class:`InputError`, :class:`ConfigError` and :class:`~shadowproxy.errors.StartError`; what was done until then is
     kept."""
-    _check(request, config)
+    check(request, config)
     folder = folder_for(request)
     unseal = unsealer(request.identities)
     section = config.journal or Journal(to=str(folder))
@@ -102,7 +104,8 @@ def replay(request: Request, config: Config, console: Console, overseer: Oversee
         work.close()
 
 
-def _check(request: Request, config: Config) -> None:
+def check(request: Request, config: Config) -> None:
+    """Raises :class:`ConfigError` and :class:`InputError` for what can be told before anything is read."""
     if not config.candidates:
         raise ConfigError((ConfigProblem("candidates", "", "is missing", "name the version that is to be judged"),))
     app.check(config)
@@ -149,7 +152,7 @@ class _Replay:
                 outcome = self._ask(catalogue, numbers, kept, plan, keeper)
             self._note_key(catalogue, plan, keeper)
         about = work.end(plan.by, self._notes, is_done=not outcome.is_stopped)
-        finished = Finished(work.folder, outcome, len(catalogue), notes=about.notes)
+        finished = Finished(work.folder, outcome, len(catalogue), catalogue.digest, notes=about.notes)
         if not outcome.is_stopped:
             forget_key(work.folder)
             if request.share.of == 1:
@@ -177,10 +180,7 @@ class _Replay:
         return found
 
     def _imported(self, imported: Imported) -> None:
-        for reason, count in imported.left_out.most_common():
-            self._notes.append(
-                f"{count} entries of the {imported.format} capture cannot be used: {reason} ({'; '.join(imported.places[reason])})"
-            )
+        self._notes.extend(imported_in_words(imported))
 
     def _damaged(self, damage: Damage) -> None:
         _log.log(logging.INFO if damage.is_torn_end else logging.WARNING, "%s; passed over", damage)
@@ -269,6 +269,14 @@ class _Replay:
             )
 
 
+def imported_in_words(imported: Imported) -> tuple[str, ...]:
+    """What an import could not use."""
+    return tuple(
+        f"{count} entries of the {imported.format} capture cannot be used: {reason} ({'; '.join(imported.places[reason])})"
+        for reason, count in imported.left_out.most_common()
+    )
+
+
 def judged(config: Config, works: Sequence[Work], by: str, total: int, unseal: Unseal | None) -> Judged:
     """The verdict on all pairs of these folders, each of which has its share. Raises :class:`InputError` where one is missing."""
     found = [work.pairs(by, lambda damage: _log.warning("%s", damage)) for work in works]
@@ -281,7 +289,7 @@ def judged(config: Config, works: Sequence[Work], by: str, total: int, unseal: U
     def lines() -> Iterator[ComparedLine]:
         return _in_order(found, total, unseal)
 
-    return judge(config, lines(), lines())
+    return judge(config, lines)
 
 
 def _in_order(found: Sequence[tuple[Cards, Mapping[int, int]]], total: int, unseal: Unseal | None) -> Iterator[ComparedLine]:

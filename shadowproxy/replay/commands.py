@@ -12,20 +12,28 @@ from typing import TypeAlias
 from rich.console import Console
 
 from shadowproxy import config
+from shadowproxy.errors import InputError
+from shadowproxy.exchange import PRIMARY
 from shadowproxy.journal.importers.formats import FORMATS
 from shadowproxy.replay.catalogue import Choice
 from shadowproxy.replay.command import Request, replay, stop_in_words
 from shadowproxy.replay.lanes import Patience
 from shadowproxy.replay.merging import merge
-from shadowproxy.replay.outcome import Wanted, tell
+from shadowproxy.replay.outcome import Outlet, Wanted
 from shadowproxy.replay.pace import CONCURRENCY, ClosedLoop, Pace, Timed
 from shadowproxy.replay.work import Share
 from shadowproxy.report.writing import kinds_of
+from shadowproxy.trackers.destinations import destinations_of
+from shadowproxy.trackers.options import add_track
+from shadowproxy.trackers.record import Source
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001 - argparse has no public name for it
 
 #: A run that was stopped: what a shell reports of a program that Ctrl-C ended.
 _STOPPED = 130
+
+#: How records of it name what was typed.
+_COMMAND = "shadowproxy replay"
 
 #: What ``replay merge`` is called among the commands: argparse cannot tell a word from a path.
 MERGE = "replay-merge"
@@ -80,6 +88,13 @@ def _add_replay(commands: Commands) -> None:
         metavar="N",
         help="processes that compare (default: one for each core; 0: a thread of this one)",
     )
+    replay_.add_argument(
+        "--engine", default="local", choices=("local", "ray"), help="ray: divide it over workers of Ray (extra: ray), then merge"
+    )
+    replay_.add_argument("--shards", type=_whole, metavar="N", help="with --engine ray: into so many (default: one for each core here)")
+    replay_.add_argument(
+        "--ray-address", default="", metavar="ADDRESS", help="of a Ray cluster, or auto (default: a Ray of its own on this machine)"
+    )
     replay_.add_argument("--format", default="", choices=("", *FORMATS), metavar="FORMAT", help=f"of a capture: {', '.join(FORMATS)}")
     _add_common(replay_)
     replay_.set_defaults(run=_replay)
@@ -104,6 +119,7 @@ def _add_common(command: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="write a report: .html, .md, .xml (JUnit) or .json; repeatable",
     )
+    add_track(command)
     command.add_argument("--raw", action="store_true", help="show texts in reports as they are kept, without masking")
 
 
@@ -125,26 +141,47 @@ def _replay(options: argparse.Namespace) -> int:
         format=options.format,
         identities=tuple(options.identity),
     )
-    finished = replay(request, settings, console)
-    if finished.done.is_stopped:
-        console.print(stop_in_words(finished), soft_wrap=True)
-        return _STOPPED
-    if finished.judged is None:
-        console.print(
-            f"share {request.share} of {finished.total:,} requests is done; merge all {request.share.of} work folders for a verdict"
-        )
-        return 0
-    return tell(finished.judged, wanted, finished.notes)
+    if request.share.of > 1 and (wanted.reports or wanted.tracked_by):
+        raise InputError("--report and --track: a share has no verdict yet; give them to replay merge")
+    if options.engine == "ray":
+        return _replay_on_ray(request, settings, options, console, wanted)
+    if options.shards is not None or options.ray_address:
+        raise InputError("--shards and --ray-address: are for --engine ray; without it each share is a run of its own, with --shard")
+    with Outlet(wanted, [each.name for each in settings.candidates]) as outlet:
+        finished = replay(request, settings, console)
+        if finished.done.is_stopped:
+            console.print(stop_in_words(finished), soft_wrap=True)
+            return _STOPPED
+        if finished.judged is None:
+            console.print(
+                f"share {request.share} of {finished.total:,} requests is done; merge all {request.share.of} work folders for a verdict"
+            )
+            return 0
+        return outlet.tell(finished.judged, finished.notes, Source(PRIMARY, options.source, finished.source, finished.total), _COMMAND)
+
+
+def _replay_on_ray(request: Request, settings: config.Config, options: argparse.Namespace, console: Console, wanted: Wanted) -> int:
+    from shadowproxy.replay.ray_engine import Engine, replay_on_ray
+
+    with Outlet(wanted, [each.name for each in settings.candidates]) as outlet:
+        finished = replay_on_ray(request, settings, Engine(options.shards or _cores(), options.ray_address), console)
+        merged = finished.merged
+        if merged is None:
+            console.print(f"stopped: what was done is kept; the same command goes on from there ({finished.folder})", soft_wrap=True)
+            return _STOPPED
+        return outlet.tell(merged.judged, merged.notes, Source(PRIMARY, options.source, merged.source, merged.total), _COMMAND)
 
 
 def _merge(options: argparse.Namespace) -> int:
-    wanted = _wanted(options)
-    merged = merge(options.folders, config.load_offline(options.config), tuple(options.identity))
-    return tell(merged.judged, wanted, merged.notes)
+    settings = config.load_offline(options.config)
+    with Outlet(_wanted(options), [each.name for each in settings.candidates]) as outlet:
+        merged = merge(options.folders, settings, tuple(options.identity))
+        source = Source(PRIMARY, str(options.folders[0]), merged.source, merged.total)
+        return outlet.tell(merged.judged, merged.notes, source, f"{_COMMAND} merge")
 
 
 def _wanted(options: argparse.Namespace) -> Wanted:
-    return Wanted(kinds_of(options.report), options.raw, options.json)
+    return Wanted(kinds_of(options.report), destinations_of(options.track), options.raw, options.json)
 
 
 def _pace(options: argparse.Namespace) -> Pace:

@@ -7,7 +7,7 @@ exactly the verdict of a run that was never divided: sessions, repeats and the l
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,12 +22,17 @@ from shadowproxy.report.pairs import ArmShown, PairShown, likeness_of
 
 @dataclass(slots=True)
 class Judged:
-    """The verdict document of each candidate, what its report shows, and what has to be said besides."""
+    """The verdict document of each candidate, what its report shows, and what has to be said besides. ``lines`` gives the pairs again."""
 
     documents: tuple[dict[str, Any], ...]
     gatherings: Mapping[str, Gathering]
     settings: Config
     notes: tuple[str, ...]
+    lines: Callable[[], Iterable[ComparedLine]]
+
+    def pairs(self, candidate: str) -> Iterator[PairShown]:
+        """All pairs of one candidate, in the order of the requests."""
+        return (pair for line in self.lines() for name, pair in pairs_of(line) if name == candidate)
 
 
 @dataclass(slots=True)
@@ -62,16 +67,16 @@ _UNKNOWN = {
 }
 
 
-def judge(settings: Config, lines: Iterable[ComparedLine], again: Iterable[ComparedLine]) -> Judged:
-    """Judge every candidate of ``settings``. Both iterate over the same lines, in the order of their numbers."""
+def judge(settings: Config, lines: Callable[[], Iterable[ComparedLine]]) -> Judged:
+    """Judge every candidate of ``settings``. ``lines`` gives the same lines each time, in the order of their numbers."""
     seen = _Seen()
-    for line in lines:
+    for line in lines():
         seen.add(line)
     fitted, notes = fitted_to(settings, seen)
     trial, slicer = Trial(fitted), Slicer(fitted.slices)
     gatherings = {each.name: Gathering() for each in fitted.candidates}
     began_s: float | None = None
-    for line in again:
+    for line in lines():
         began_s = line.issued_at_s if began_s is None else began_s
         _count(trial, slicer, line, max(0.0, line.issued_at_s - began_s))
         for name, pair in pairs_of(line):
@@ -79,7 +84,7 @@ def judge(settings: Config, lines: Iterable[ComparedLine], again: Iterable[Compa
     lost = (
         f"{count} requests could not be compared ({why}): a fault of ours, and the verdict holds for it" for why, count in seen.lost.items()
     )
-    return Judged(trial.documents(), gatherings, fitted, (*lost, *notes))
+    return Judged(trial.documents(), gatherings, fitted, (*lost, *notes), lines)
 
 
 def fitted_to(settings: Config, seen: _Seen) -> tuple[Config, tuple[str, ...]]:

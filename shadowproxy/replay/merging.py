@@ -17,10 +17,12 @@ from shadowproxy.replay.work import About, Work, about
 
 @dataclass(frozen=True, slots=True)
 class Merged:
-    """The verdict on everything, and what the shards had to say."""
+    """The verdict on everything, what the shards had to say, and the digest of the requests with their number."""
 
     judged: Judged
     notes: tuple[str, ...]
+    source: str
+    total: int
 
 
 def merge(folders: Sequence[Path], config: Config, identities: Sequence[Path] = ()) -> Merged:
@@ -35,7 +37,7 @@ def merge(folders: Sequence[Path], config: Config, identities: Sequence[Path] = 
             stack.callback(work.close)
             works.append(work)
         verdict = judged(config, works, first.by, first.requests, unseal)
-    return Merged(verdict, _notes([each for _, each in shares]))
+    return Merged(verdict, _notes([each for _, each in shares]), first.source, first.requests)
 
 
 def _about(folder: Path) -> About:
