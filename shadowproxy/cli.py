@@ -19,6 +19,7 @@ from shadowproxy.journal.commands import add_commands as add_journal_commands
 from shadowproxy.promote.phases import ORDERS
 from shadowproxy.replay.commands import add_commands as add_replay_commands
 from shadowproxy.replay.commands import with_merge
+from shadowproxy.trackers.options import add_track
 
 #: Prints the block of an Argo CD Application that leaves the weights to us.
 _IGNORE = "ignore-differences"
@@ -140,17 +141,6 @@ def _add_verdict(commands: Commands) -> None:
     add_track(verdict)
     _add_offline(verdict)
     verdict.set_defaults(run=_verdict)
-
-
-def add_track(command: argparse.ArgumentParser) -> None:
-    """Where an evaluation is logged besides."""
-    command.add_argument(
-        "--track",
-        action="append",
-        default=[],
-        metavar="PLACE",
-        help="log the evaluation: mlflow[:EXPERIMENT], or wandb[:[ENTITY/]PROJECT]; repeatable; exit code 1 for a promotion not logged",
-    )
 
 
 def _add_plan(commands: Commands) -> None:

@@ -234,7 +234,8 @@ class Supervisor:
 
     async def _try_reload(self) -> str:
         try:
-            config = self._read_config()
+            # In a thread: a prompt may come from a registry that takes its time, and children are watched from this loop.
+            config = await asyncio.to_thread(self._read_config)
             course = self._steering.prepare(config.promotions) if self._steering is not None else {}
         except ConfigError as exc:
             return "; ".join(str(each) for each in exc.problems)
