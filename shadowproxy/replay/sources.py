@@ -43,8 +43,8 @@ def journal_of(
 
 def _is_journal(source: str) -> bool:
     segments = segments_at(source)
-    if not is_url(source) and Path(source).is_dir():
-        return bool(segments)
+    if segments != [source]:
+        return bool(segments)  # a folder
     return source.endswith(SUFFIX) or _holds_records(source)
 
 

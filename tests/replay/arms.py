@@ -66,7 +66,7 @@ class Arm:
     async def _run(self, started: threading.Event) -> None:
         self._stopped = asyncio.Event()
         application = web.Application()
-        application.router.add_post("/v1/chat/completions", self._chat)
+        self.routes(application)
         runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1)
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", 0)
@@ -75,6 +75,9 @@ class Arm:
         started.set()
         await self._stopped.wait()
         await runner.cleanup()
+
+    def routes(self, application: web.Application) -> None:
+        application.router.add_post("/v1/chat/completions", self._chat)
 
     async def _chat(self, request: web.Request) -> web.Response:
         body = await request.json()

@@ -51,9 +51,10 @@ def exchange(number: int, text: str, arm: str = PRIMARY, *, at_s: float | None =
     )
 
 
-def capture(folder: Path, exchanges: Iterable[tuple[Exchange, tuple[Exchange, ...], str]], **redact: Any) -> Path:
+def capture(folder: Path, exchanges: Iterable[tuple[Exchange, tuple[Exchange, ...], str]], flush_records: int = 256, **redact: Any) -> Path:
     """A journal of these requests: the primary's exchange, those of the others, the session."""
-    section = Journal.model_validate({"to": str(folder), "redact": {"bodies": False, **redact}})
+    tree = {"to": str(folder), "flush_records": flush_records, "redact": {"bodies": False, **redact}}
+    section = Journal.model_validate(tree)
     writer = JournalWriter(section, {}, folder)
     for primary, others, session in exchanges:
         writer.take(primary, others, session)
