@@ -26,15 +26,20 @@ def _flattened(text: str) -> str:
     return text.replace("\\t", " ").replace("\\r", " ").replace("\\", "") if "\\" in text else text
 
 
+def _is_clear(text: str) -> bool:
+    return not possible(text)
+
+
 @dataclass(frozen=True, slots=True)
 class Search:
     """``find`` searches any text. ``finder_for`` gives a quicker one for JSON without ``\\u`` and its strings, None where there are no
-    signs.
+    signs. ``is_clear``: nothing would be found in any text of several that are joined by line breaks, nor without ``\\u`` in their strings.
     ``is_by_literal``: in JSON text each string is searched by itself, because the finder takes JSON's syntax for words."""
 
     find: Finder = find
     finder_for: Callable[[str], Finder | None] = _patterns_for
     is_by_literal: bool = False
+    is_clear: Callable[[str], bool] = _is_clear
 
 
 PATTERNS = Search()
@@ -48,7 +53,7 @@ def together_with(finder: Finder) -> Search:
         more = finder(blanked(text, found))
         return sorted(found + [each for each in more if not _overlaps(each, found)])
 
-    return Search(find_both, lambda _: find_both, is_by_literal=True)
+    return Search(find_both, lambda _: find_both, is_by_literal=True, is_clear=lambda _: False)
 
 
 def _overlaps(one: Found, others: list[Found]) -> bool:

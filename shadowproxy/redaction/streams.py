@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from shadowproxy.redaction.fields import Fields
+from shadowproxy.redaction.gathering import Gathering, Parsed
 from shadowproxy.redaction.leaves import leaves
 from shadowproxy.redaction.literals import Edit, Substitute, applied, edits_of, encoded
 from shadowproxy.redaction.searches import Search
@@ -59,6 +60,13 @@ class _Event:
 
 def stream_edits(text: str, substitute: Substitute, search: Search, fields: Fields) -> list[Edit]:
     """The edits, in order and without overlap."""
+    if not fields and not _shows_any(text, search):
+        return []
+    return edits_by_event(text, substitute, search, fields)
+
+
+def edits_by_event(text: str, substitute: Substitute, search: Search, fields: Fields) -> list[Edit]:
+    """The same, whatever the stream shows."""
     events = list(_events(text))
     pieces: dict[object, list[_Piece]] = {}
     alone = [number for number, event in enumerate(events) if not _sort_in(number, event, text, pieces)]
@@ -69,6 +77,32 @@ def stream_edits(text: str, substitute: Substitute, search: Search, fields: Fiel
     edits = [edit for number, puts in changed.items() for edit in _edits_in(events[number], text, puts)]
     edits += [edit for number in alone for edit in _edits_alone(events[number], text, substitute, search)]
     return _with_fields(edits, events, text, substitute, fields) if fields else sorted(edits)
+
+
+def _shows_any(text: str, search: Search) -> bool:
+    """False where no edit would come of it; most streams are done with that."""
+    if search.is_by_literal:
+        return True
+    gathering = Gathering(_parsed)
+    gathering.take(text.replace("\r", "\n").split("\n"))
+    texts = gathering.texts()
+    together = "\n".join(texts)
+    if "\\u" not in together and search.is_clear(together):
+        return False
+    return any(edits_of(each, _nothing, search) for each in texts)
+
+
+def _nothing(_kind: str, _value: str) -> str:
+    return ""
+
+
+def _parsed(line: str) -> Parsed:
+    """A line's strings as ``_sort_in`` gives them to their fields."""
+    pieces: dict[object, list[_Piece]] = {}
+    event = next(_events(line))
+    if not _sort_in(0, event, line, pieces):
+        return Parsed([], line[event.start : event.end])
+    return Parsed([(field, piece.path, piece.text) for field, group in pieces.items() for piece in group])
 
 
 def _events(text: str) -> Iterator[_Event]:
