@@ -63,8 +63,9 @@ def _folder() -> Any:
 
 
 def _moved(text: str, namespace: str) -> str:
-    """Every mention of the namespace: of objects, in names of Services within the cluster, and in identities of the mesh."""
-    for around in ("namespace: {}\n", ".{}.svc", "ns/{}/sa", "- {}\n"):
+    """Every mention of the namespace: of objects, in names of Services within the cluster, in paths of a gateway, and in identities of the
+    mesh."""
+    for around in ("namespace: {}\n", ".{}.svc", ".svc/{}/", "ns/{}/sa", "- {}\n"):
         text = text.replace(around.format(_NAMESPACE), around.format(namespace))
     return text
 

@@ -48,6 +48,7 @@ def test_nothing_of_the_old_image_and_namespace_is_left(name: str) -> None:
     assert "namespace: models\n" not in text
     assert ".models.svc" not in text
     assert "ns/models/" not in text
+    assert ".svc/models/" not in text
     assert len(objects(text)) == len(objects(render(name)))
 
 

@@ -60,6 +60,9 @@ def pods(folder: str) -> Iterator[tuple[str, Object, Object]]:
             yield name_of(each), {"annotations": spec["predictor"].get("annotations", {})}, spec["predictor"]
         elif each["kind"] == "ClusterServingRuntime":
             yield name_of(each), {}, spec
+        elif each["kind"] == "LLMInferenceService":
+            labels = {"app.kubernetes.io/name": each["metadata"]["name"], "kserve.io/component": "workload"}  # KServe's own
+            yield name_of(each), {"labels": labels, "annotations": spec.get("annotations", {})}, spec["template"]
         elif "containers" in spec.get("template", {}).get("spec", {}):
             yield name_of(each), spec["template"].get("metadata", {}), spec["template"]["spec"]
 

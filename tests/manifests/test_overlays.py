@@ -29,6 +29,9 @@ from tests.manifests.schemas import needs_definitions, validator
 
 pytestmark = needs_kubectl
 
+#: Folders with a judge that may act.
+JUDGED = ("overlays/judge", "overlays/llm-inference-service")
+
 #: Kinds of others whose definitions are not at hand.
 UNDEFINED = {("serving.kserve.io", "ClusterServingRuntime")}
 
@@ -87,7 +90,7 @@ def test_configuration_loads_and_listens_where_the_pod_says(folder: str) -> None
         assert int(settings.listen.rpartition(":")[2]) in ports
         judged = {9902} if settings.judge.has_source else set()
         # Knative allows one port; probes name the admin port by number there.
-        assert ports <= {8080, int(settings.admin.listen.rpartition(":")[2])} | judged
+        assert ports <= {int(each.rpartition(":")[2]) for each in (settings.listen, settings.admin.listen)} | judged
 
 
 def test_every_folder_with_our_image_has_its_configuration() -> None:
@@ -104,8 +107,9 @@ def test_volumes_are_those_that_were_generated(folder: str) -> None:
         assert named <= maps, whose
 
 
-def test_judge_and_gateways_share_one_configuration() -> None:
-    mounted = {volume["configMap"]["name"] for _, _, pod in pods("overlays/judge") for volume in pod["volumes"] if "configMap" in volume}
+@pytest.mark.parametrize("folder", JUDGED)
+def test_judge_and_gateways_share_one_configuration(folder: str) -> None:
+    mounted = {volume["configMap"]["name"] for _, _, pod in pods(folder) for volume in pod.get("volumes", ()) if "configMap" in volume}
     assert len(mounted) == 1, "a rollout's id is the digest of the configuration"
 
 
@@ -136,11 +140,13 @@ def test_only_the_judge_holds_a_token_of_the_api_server(folder: str) -> None:
         assert pod.get("automountServiceAccountToken", "ClusterServingRuntime" not in whose) is is_judge, whose
 
 
-def test_the_judge_may_touch_the_objects_it_keeps() -> None:
-    rules = [rule for role in of_kind("overlays/judge", "Role") for rule in role["rules"]]
+@pytest.mark.parametrize("folder", JUDGED)
+def test_the_judge_may_touch_the_objects_it_keeps(folder: str) -> None:
+    rules = [rule for role in of_kind(folder, "Role") for rule in role["rules"]]
+    (settings,) = configurations(folder)
     for resource, verbs in (("leases", {"get", "update"}), ("configmaps", {"get", "patch"})):
         named = [rule for rule in rules if rule["resources"] == [resource] and rule.get("resourceNames")]
-        assert [(rule["resourceNames"], set(rule["verbs"])) for rule in named] == [([own_object("candidate")], verbs)]
+        assert [(rule["resourceNames"], set(rule["verbs"])) for rule in named] == [([own_object(settings.candidates[0].name)], verbs)]
 
 
 def test_rights_are_named_one_by_one() -> None:
@@ -199,7 +205,7 @@ def test_sidecar_starts_before_the_model_and_stays() -> None:
     assert "holdApplicationUntilProxyStarts: true" in metadata["annotations"]["proxy.istio.io/config"]
 
 
-@pytest.mark.parametrize("folder", ["overlays/sidecar", "overlays/kserve", "overlays/knative"])
+@pytest.mark.parametrize("folder", ["overlays/sidecar", "overlays/kserve", "overlays/knative", "overlays/llm-inference-service"])
 def test_admin_port_that_keeps_out_of_the_mesh_is_the_configured_one(folder: str) -> None:
     (settings,) = configurations(folder)
     (kept_out,) = (
@@ -220,6 +226,38 @@ def test_clients_of_kserve_meet_us_and_not_the_model() -> None:
     assert ours["ports"][0]["containerPort"] == 8080
     assert all("ports" not in each for each in runtime["spec"]["containers"])
     assert service["spec"]["predictor"]["model"]["runtime"] == runtime["metadata"]["name"]
+
+
+def test_scheduler_of_an_llm_inference_service_meets_us_and_not_the_model() -> None:
+    """KServe's preset sends what its InferencePool has placed to port 8000."""
+    folder = "overlays/llm-inference-service"
+    first, second = of_kind(folder, "LLMInferenceService")
+    (settings,) = configurations(folder)
+    (sidecar,) = first["spec"]["template"]["initContainers"]
+    (model,) = first["spec"]["template"]["containers"]
+    assert sidecar["restartPolicy"] == "Always"
+    assert [port["containerPort"] for port in sidecar["ports"] if port["name"] == "proxied"] == [8000]
+    assert settings.listen.endswith(":8000")
+    behind = settings.primary.url.rpartition(":")[2]
+    assert model["args"][-2:] == ["--port", behind]
+    assert {model[probe]["httpGet"]["port"] for probe in ("startupProbe", "livenessProbe", "readinessProbe")} == {int(behind)}
+    assert not list(filter(is_ours, containers(second["spec"]["template"]))), "copies of copies are never wanted"
+
+
+def test_group_that_the_judge_steers_is_one_and_its_rights_name_both() -> None:
+    folder = "overlays/llm-inference-service"
+    services = {each["metadata"]["name"]: each["spec"] for each in of_kind(folder, "LLMInferenceService")}
+    (settings,) = configurations(folder)
+    target = settings.promotions[0].llm_inference_service
+    assert target is not None
+    assert {target.primary, target.candidate} == set(services)
+    routes = {name: spec["router"]["route"] for name, spec in services.items()}
+    assert {route["group"] for route in routes.values()} == {"llm"}
+    assert {spec["model"]["name"] for spec in services.values()} == {"llm"}, "KServe takes no others for one group"
+    assert (routes[target.primary]["weight"], routes[target.candidate]["weight"]) == (100, 0)
+    assert settings.candidates[0].url.endswith(f"/{target.namespace}/{target.candidate}"), "its own path, past the weights"
+    steered = [rule for role in of_kind(folder, "Role") for rule in role["rules"] if rule["resources"] == ["llminferenceservices"]]
+    assert [set(rule["resourceNames"]) for rule in steered] == [set(services)]
 
 
 def test_mesh_lets_flagger_call_hooks_and_nothing_else() -> None:
