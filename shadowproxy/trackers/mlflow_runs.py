@@ -19,7 +19,7 @@ from shadowproxy.prompt_registry import CLIENT_ENVIRONMENT, impatient, said
 from shadowproxy.trackers.destinations import Destination
 from shadowproxy.trackers.names import mlflow_names
 from shadowproxy.trackers.pair_file import PairFile
-from shadowproxy.trackers.record import PromptUsed, Record, Version
+from shadowproxy.trackers.record import PromptUsed, Record, Source, Version
 from shadowproxy.trackers.rows import COLUMNS
 from shadowproxy.trackers.settings import sha256_of
 from shadowproxy.trackers.tracking import Begun, Files
@@ -37,6 +37,7 @@ _PARAM_CHARACTERS = 6_000
 #: Of a tag; servers before 2.21 take no more than this.
 _TAG_CHARACTERS = 5_000
 _DIGEST_CHARACTERS = 36
+_DATASET_CHARACTERS = 500
 
 #: What a name of a model may not hold, in MLflow 3.
 _NOT_IN_MODEL = str.maketrans(dict.fromkeys("/:.%\"'", "-"))
@@ -147,12 +148,8 @@ class MlflowRuns:
 
         datasets = []
         for source in record.sources:
-            profile = None if source.rows is None else json.dumps({"num_rows": source.rows})
-            dataset = Dataset(
-                Path(source.uri).name[:500], source.sha256[:_DIGEST_CHARACTERS], "local", json.dumps({"uri": source.uri}), profile=profile
-            )
             tags = [InputTag("mlflow.data.context", "evaluation"), InputTag("shadowproxy.arm", source.arm)]
-            datasets.append(DatasetInput(dataset, tags))
+            datasets.append(DatasetInput(Dataset(**dataset_of(source)), tags))
         self._client.log_inputs(run_id, datasets, [LoggedModelInput(model_id) for model_id in models.values()])
 
     def _link_prompt(self, run_id: str, prompt: PromptUsed | None, models: Mapping[str, str]) -> None:
@@ -209,6 +206,18 @@ def flat(tree: Mapping[str, Any]) -> dict[str, str]:
     """A tree of settings as dotted names and texts; lists as JSON, what is not set left out."""
     leaves = list(_leaves(tree, ()))
     return dict(zip(mlflow_names((path for path, _ in leaves), "."), (_as_text(value) for _, value in leaves), strict=True))
+
+
+def dataset_of(source: Source) -> dict[str, str]:
+    """A source as a dataset of MLflow: by the last part of its name, with what is known of what is in it."""
+    kind, is_url, _ = source.uri.partition("://")
+    known = {
+        "name": (Path(source.uri).name or source.uri)[:_DATASET_CHARACTERS],
+        "digest": source.sha256[:_DIGEST_CHARACTERS] or "unknown",
+        "source_type": kind if is_url else "local",
+        "source": json.dumps({"uri": source.uri}),
+    }
+    return known if source.rows is None else {**known, "profile": json.dumps({"num_rows": source.rows})}
 
 
 def _leaves(tree: Mapping[str, Any], above: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:

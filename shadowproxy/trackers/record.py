@@ -6,8 +6,9 @@ Between the report's ``contents``, which are masked already, and the two shells.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from shadowproxy.exchange import CONTROL, PRIMARY
@@ -114,8 +115,16 @@ def record_of(
         versions=tuple(_versions(document, shown)),
         note=markdown(contents, NOTE_BYTES),
         prompt=prompt if prompt is None or contents.is_raw else _masked(prompt),
-        sources=sources,
+        sources=tuple(replace(each, uri=_public(each.uri)) for each in sources),
     )
+
+
+#: Of a URL: ``user:password@``, and the query, which may hold a signature.
+_CREDENTIALS = re.compile(r"(?<=://)[^/\s@]+@|\?.*$")
+
+
+def _public(uri: str) -> str:
+    return _CREDENTIALS.sub("", uri) if "://" in uri else uri
 
 
 def _masked(prompt: PromptUsed) -> PromptUsed:

@@ -16,13 +16,14 @@ import json
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
 
 from shadowproxy.config import Config
-from shadowproxy.errors import NotTracked, StartError
+from shadowproxy.errors import NotTracked
 from shadowproxy.report.contents import Contents, contents
 from shadowproxy.report.gathering import Gathering
 from shadowproxy.report.html import page
@@ -96,6 +97,7 @@ class Tracking:
         self._began_at_s = time.time()
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._pairs: PairFile | None = None
+        self._problem = ""
 
     def __bool__(self) -> bool:
         """True where there is anybody to log to."""
@@ -109,22 +111,25 @@ class Tracking:
 
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
         if self._pairs is not None:
-            self._pairs.close()
+            with suppress(OSError):  # told by finish, where anybody asked
+                self._pairs.close()
         if self._folder is not None:
             self._folder.cleanup()
 
     def add(self, pair: PairShown) -> None:
-        """One pair, in the order of the evaluation."""
-        if self._pairs is not None:
+        """One pair, in the order of the evaluation. A full disk ends the record, never the evaluation."""
+        if self._pairs is not None and not self._problem:
             try:
                 self._pairs.add(pair)
             except OSError as exc:
-                raise StartError(f"{self._pairs.path}: cannot be written ({exc.strerror}); let TMPDIR name a folder with room") from exc
+                self._problem = _no_room(exc)
 
     def finish(self, evaluation: Evaluation) -> tuple[Tracked, ...]:
         """Log it everywhere. What one tracker refuses keeps no other from getting it."""
         if self._pairs is None or self._folder is None:
             return ()
+        if self._problem:
+            return self._failed(self._problem)
         candidate = candidate_of(evaluation.settings, str(evaluation.document["candidate"]))
         shown = contents(evaluation.document, evaluation.gathering, evaluation.notes, is_raw=self._is_raw)
         record = record_of(shown, settings_of(evaluation.settings, candidate), prompt_of(candidate), evaluation.sources)
@@ -132,10 +137,12 @@ class Tracking:
             self._pairs.close()
             files = _written(Path(self._folder.name), self._pairs, shown)
         except OSError as exc:
-            problem = f"the files of it cannot be written ({exc.strerror}); let TMPDIR name a folder with room"
-            return tuple(Tracked(destination, problem=problem) for destination in self._trackers)
+            return self._failed(_no_room(exc))
         begun = Begun(self._began_at_s, evaluation.command)
         return tuple(_logged(destination, tracker, record, files, begun) for destination, tracker in self._trackers.items())
+
+    def _failed(self, problem: str) -> tuple[Tracked, ...]:
+        return tuple(Tracked(destination, problem=problem) for destination in self._trackers)
 
 
 def track(
@@ -187,6 +194,10 @@ def _tracker(destination: Destination) -> Tracker:
             from shadowproxy.trackers.wandb_runs import WandbRuns
 
             return WandbRuns(destination)
+
+
+def _no_room(exc: OSError) -> str:
+    return f"the evaluation was not logged: its files cannot be written ({exc.strerror}); let TMPDIR name a folder with room"
 
 
 def _logged(destination: Destination, tracker: Tracker, record: Record, files: Files, begun: Begun) -> Tracked:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from shadowproxy.errors import NotTracked, StartError
@@ -78,7 +79,8 @@ class WandbRuns:
         try:
             self._fill(run, record, files)
         except Exception as exc:
-            run.finish(exit_code=1)
+            with suppress(Exception):  # the first refusal is what is told
+                run.finish(exit_code=1)
             raise NotTracked(f"the evaluation was logged in part only, as {where} ({said(exc)})") from exc
         try:
             run.finish()

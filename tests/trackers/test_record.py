@@ -11,7 +11,7 @@ import pytest
 from shadowproxy.exchange import Severity
 from shadowproxy.report.contents import contents
 from shadowproxy.report.gathering import Gathering
-from shadowproxy.trackers.record import NOTE_BYTES, Record, record_of
+from shadowproxy.trackers.record import NOTE_BYTES, Record, Source, record_of
 from shadowproxy.trackers.settings import candidate_of, settings_of
 from tests.report.example import document
 from tests.trackers.example import MAIL, PROMPT, SECRET, record, settings
@@ -112,6 +112,20 @@ def test_settings_are_the_gates_that_are_on_and_the_rule() -> None:
 def test_another_candidate_of_the_configuration_is_not_taken_for_it() -> None:
     assert candidate_of(settings(), "somebody") is None
     assert "candidate" not in settings_of(settings(), None)
+
+
+@pytest.mark.parametrize(
+    ("uri", "told"),
+    [
+        ("old.jsonl", "old.jsonl"),
+        ("what?.jsonl", "what?.jsonl"),
+        ("s3://captures/june", "s3://captures/june"),
+        (f"https://anna:{SECRET}@host/a.jsonl?X-Signature={SECRET}", "https://host/a.jsonl"),
+    ],
+)
+def test_source_is_told_without_its_credentials(uri: str, told: str) -> None:
+    (source,) = record_of(contents(document("hold"), Gathering()), {}, sources=(Source("journal", uri, ""),)).sources
+    assert source.uri == told
 
 
 def test_note_says_the_verdict_and_fits() -> None:

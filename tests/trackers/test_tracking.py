@@ -76,14 +76,16 @@ def test_without_destinations_nothing_is_written(monkeypatch: pytest.MonkeyPatch
         assert tracking.finish(evaluation()) == ()
 
 
-def test_full_disk_stops_with_a_remedy(trackers: dict[Destination, Remembering], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_full_disk_ends_the_record_and_not_the_evaluation(
+    trackers: dict[Destination, Remembering], monkeypatch: pytest.MonkeyPatch
+) -> None:
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    with Tracking([MLFLOW]) as tracking:
-        monkeypatch.setattr("shadowproxy.trackers.pair_file.PairFile.add", full)
-        with pytest.raises(StartError, match=r"No space left on device.*TMPDIR"):
-            tracking.add(next(pairs()))
+    monkeypatch.setattr("shadowproxy.trackers.pair_file.PairFile.add", full)
+    for each in track([MLFLOW, WANDB], evaluation(), pairs()):
+        assert "No space left on device); let TMPDIR name a folder with room" in each.problem
+    assert trackers[MLFLOW].records == []
 
 
 @pytest.mark.parametrize(
