@@ -90,6 +90,10 @@ class Kept:
         return {arm: self._decoder.decode(self._shelf.line(card)).arm for arm, card in cards.items()}
 
 
+class FolderBusy(StartError):
+    """Another process holds the folder. A worker that takes over from one that died waits for the lock to be let go."""
+
+
 class LineLog:
     """Appends lines to a file of its own. Used on the event loop."""
 
@@ -139,17 +143,7 @@ class Work:
         self.folder = folder
         self._unseal = unseal
         packer = Packer(level, sealer(recipients) if recipients else None)
-        try:
-            for each in (folder, folder / _ANSWERS, folder / _PAIRS):
-                each.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        except OSError as exc:
-            raise StartError(f"{folder}: cannot be used ({exc.strerror or exc}); name another folder with --work") from exc
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as exc:
-            os.close(self._lock)
-            raise StartError(f"{folder}: another replay is at work here; wait for it, or name another folder with --work") from exc
+        self._lock = held(folder, folder / _ANSWERS, folder / _PAIRS)
         self._answers = LineLog(folder / _ANSWERS, packer)
         self._pairs = LineLog(folder / _PAIRS, packer)
         self._encoder = msgspec.json.Encoder()
@@ -225,6 +219,25 @@ class Work:
         self._answers.close()
         self._pairs.close()
         os.close(self._lock)
+
+
+def held(folder: Path, *within: Path) -> int:
+    """Make these folders and hold the first. Returns what lets go of it when it is closed.
+
+    Raises :class:`StartError` where the folder cannot be used, :class:`FolderBusy` where another process holds it.
+    """
+    try:
+        for each in (folder, *within):
+            each.mkdir(parents=True, exist_ok=True, mode=0o700)
+        lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as exc:
+        raise StartError(f"{folder}: cannot be used ({exc.strerror or exc}); name another folder with --work") from exc
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as exc:
+        os.close(lock)
+        raise FolderBusy(f"{folder}: another replay is at work here; wait for it, or name another folder with --work") from exc
+    return lock
 
 
 def about(folder: Path) -> About | None:
