@@ -120,6 +120,9 @@ def _add_common(command: argparse.ArgumentParser) -> None:
         help="write a report: .html, .md, .xml (JUnit) or .json; repeatable",
     )
     add_track(command)
+    command.add_argument(
+        "--outputs", type=Path, metavar="FOLDER", help="write verdict, exit-code and reasons as files, for output parameters of pipelines"
+    )
     command.add_argument("--raw", action="store_true", help="show texts in reports as they are kept, without masking")
 
 
@@ -141,8 +144,8 @@ def _replay(options: argparse.Namespace) -> int:
         format=options.format,
         identities=tuple(options.identity),
     )
-    if request.share.of > 1 and (wanted.reports or wanted.tracked_by):
-        raise InputError("--report and --track: a share has no verdict yet; give them to replay merge")
+    if request.share.of > 1 and (wanted.reports or wanted.tracked_by or wanted.outputs):
+        raise InputError("--report, --track and --outputs: a share has no verdict yet; give them to replay merge")
     if options.engine == "ray":
         return _replay_on_ray(request, settings, options, console, wanted)
     if options.shards is not None or options.ray_address:
@@ -181,7 +184,7 @@ def _merge(options: argparse.Namespace) -> int:
 
 
 def _wanted(options: argparse.Namespace) -> Wanted:
-    return Wanted(kinds_of(options.report), destinations_of(options.track), options.raw, options.json)
+    return Wanted(kinds_of(options.report), destinations_of(options.track), options.raw, options.json, options.outputs)
 
 
 def _pace(options: argparse.Namespace) -> Pace:

@@ -17,6 +17,7 @@ from rich.text import Text
 
 from shadowproxy.offline.verdict_command import EXIT_CODES
 from shadowproxy.replay.judging import Judged
+from shadowproxy.replay.outputs import outputs_of, write_outputs
 from shadowproxy.report.pairs import PairShown
 from shadowproxy.report.writing import Kind, write_reports
 from shadowproxy.terminal import LEGEND, verdict_table
@@ -39,6 +40,7 @@ class Wanted:
     tracked_by: tuple[Destination, ...] = ()
     is_raw: bool = False
     as_json: bool = False
+    outputs: Path | None = None
 
 
 class Outlet:
@@ -70,7 +72,10 @@ class Outlet:
             sys.stdout.flush()
         else:
             _print(Console(highlight=False), judged, said)
-        return max((self._track(document, judged, said, source, command) for document in judged.documents), key=_CODES.index)
+        code = max((self._track(document, judged, said, source, command) for document in judged.documents), key=_CODES.index)
+        if wanted.outputs is not None:
+            write_outputs(wanted.outputs, outputs_of(judged.documents, code))
+        return code
 
     def _track(self, document: Mapping[str, Any], judged: Judged, notes: Sequence[str], source: Source, command: str) -> int:
         """Log one candidate. The exit code: that of its verdict, or 1 for a promotion that a tracker did not take."""

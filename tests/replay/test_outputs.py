@@ -1,0 +1,52 @@
+"""The outcome for engines that read parameters from files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from shadowproxy.replay.outputs import outputs_of
+from tests.replay.arms import says
+from tests.replay.captures import captured, configured, question, run
+
+
+def document(name: str, state: str, reasons: int = 1) -> dict[str, object]:
+    return {"candidate": name, "state": state, "reasons": [{"text": f"reason {number}"} for number in range(reasons)]}
+
+
+def test_the_worst_candidate_speaks_for_all() -> None:
+    found = outputs_of([document("v2", "promote"), document("v3", "rollback"), document("v4", "hold")], 4)
+    assert found["verdict"] == "rollback"
+    assert found["exit-code"] == "4"
+    assert found["reasons"].splitlines()[2:4] == ["v3: rollback", "- reason 0"]
+
+
+def test_reasons_are_bounded() -> None:
+    lines = outputs_of([document("v2", "hold", 40)], 3)["reasons"].splitlines()
+    assert len(lines) == 14
+    assert lines[-1] == "- and 28 more reasons"
+
+
+def test_a_replay_writes_them_and_exits_as_they_say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    place = captured(tmp_path / "j", 30, candidate=lambda number: says(question(number)))
+    code = run("replay", place, "-c", configured(tmp_path), "--recorded", "v2", "--outputs", "out/now")
+    assert Path("out/now/exit-code").read_text() == str(code) == "3"
+    assert Path("out/now/verdict").read_text() == "hold"
+    assert Path("out/now/reasons").read_text().startswith("v2: hold\n- ")
+
+
+def test_a_folder_that_cannot_be_written_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("out").write_text("a file")
+    place = captured(tmp_path / "j", 6, candidate=lambda number: says(question(number)))
+    assert run("replay", place, "-c", configured(tmp_path), "--recorded", "v2", "--outputs", "out") == 2
+    assert "--outputs out: cannot be written" in capsys.readouterr().err
+
+
+def test_a_share_has_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("replay", "j", "-c", configured(tmp_path), "--shard", "1/2", "--outputs", "out") == 2
+    assert "give them to replay merge" in capsys.readouterr().err
