@@ -49,12 +49,22 @@ class PairFile:
 
     def table(self) -> Iterator[list[Cell]]:
         """The rows that weigh most, the heaviest first; of equal ones the earlier. As many as fit into the bounds."""
-        room = self._table_bytes
         with self.path.open("rb") as file:
-            for _, _, at, size in sorted(self._heaviest, key=lambda entry: entry[:2], reverse=True):
-                room -= size
-                if room < 0:
-                    return
+            for at, size in self._shown():
                 file.seek(at)
                 cells: dict[str, Cell] = orjson.loads(file.read(size))
                 yield [cells[column] for column in COLUMNS]
+
+    @property
+    def left_out(self) -> int:
+        """Pairs that the table has no room for."""
+        return self.pairs - sum(1 for _ in self._shown())
+
+    def _shown(self) -> Iterator[tuple[int, int]]:
+        """Where the lines of the table begin, and how long they are."""
+        room = self._table_bytes
+        for _, _, at, size in sorted(self._heaviest, key=lambda entry: entry[:2], reverse=True):
+            room -= size
+            if room < 0:
+                return
+            yield at, size

@@ -205,7 +205,13 @@ def _logged(destination: Destination, tracker: Tracker, record: Record, files: F
         where, notes = tracker.log(record, files, begun)
     except NotTracked as exc:
         return Tracked(destination, problem=str(exc))
-    return Tracked(destination, where, notes)
+    return Tracked(destination, where, (*notes, *_about(files.pairs)))
+
+
+def _about(pairs: PairFile) -> Iterator[str]:
+    if left_out := pairs.left_out:
+        shown = pairs.pairs - left_out
+        yield f"the table shows the {shown:,} of {pairs.pairs:,} pairs that weigh most; {pairs.path.name} has all of them"
 
 
 def _written(folder: Path, pairs: PairFile, shown: Contents) -> Files:

@@ -19,6 +19,7 @@ from shadowproxy.verdict.document import verify
 from tests.offline.files import answers, write
 from tests.trackers.conftest import free_port
 from tests.trackers.example import MAIL, PROMPT, SECRET, evaluation, pairs
+from tests.trackers.refusing import refusing
 
 mlflow = pytest.importorskip("mlflow", reason="mlflow is not installed")
 
@@ -212,6 +213,14 @@ def test_server_that_is_not_there_is_named_before_anything_is_evaluated(monkeypa
     with pytest.raises(StartError, match=r"no tracking server that can be used.*set MLFLOW_TRACKING_URI") as refused:
         Tracking(destinations_of(["mlflow"]))
     assert SECRET not in str(refused.value)
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_server_that_knows_nobody_is_named_before_anything_is_evaluated(status: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    with refusing(status) as address:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+        with pytest.raises(StartError, match=r"who are you\?.*MLFLOW_TRACKING_TOKEN"):
+            Tracking(destinations_of(["mlflow"]))
 
 
 def judged(tmp_path: Path, *options: str, count: int = 600) -> int:

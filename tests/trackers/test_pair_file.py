@@ -70,7 +70,7 @@ def test_table_has_the_heaviest_first_and_of_equal_ones_the_earlier(tmp_path: Pa
     given = [replace(weighing(pair, weight), id=name) for name, weight in (("a", 0.2), ("b", 0.9), ("c", 0.2), ("d", 0.5))]
     file = written(tmp_path, given, table_rows=3)
     assert [cells[0] for cells in file.table()] == ["b", "d", "a"]
-    assert file.pairs == 4
+    assert (file.pairs, file.left_out) == (4, 1)
 
 
 def test_table_ends_where_it_would_be_too_large(tmp_path: Path) -> None:

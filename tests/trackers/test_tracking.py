@@ -6,6 +6,7 @@ import builtins
 import hashlib
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,12 @@ def test_what_one_refuses_the_other_still_gets(trackers: dict[Destination, Remem
     trackers[MLFLOW] = Remembering("no room")
     first, second = track([MLFLOW, WANDB], evaluation(), pairs())
     assert (first.problem, second.problem) == ("no room", "")
+
+
+def test_pairs_that_the_table_has_no_room_for_are_told(trackers: dict[Destination, Remembering], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "PairFile", partial(module.PairFile, table_rows=10))
+    (done,) = track([MLFLOW], evaluation(), pairs())
+    assert done.notes == ("a note", "the table shows the 10 of 64 pairs that weigh most; pairs.jsonl has all of them")
 
 
 def test_files_are_gone_afterwards(trackers: dict[Destination, Remembering]) -> None:

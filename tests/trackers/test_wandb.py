@@ -20,6 +20,7 @@ from shadowproxy.trackers.tracking import Evaluation, Tracking, track
 from shadowproxy.trackers.wandb_runs import WandbRuns
 from tests.trackers.conftest import free_port
 from tests.trackers.example import MAIL, PROMPT, SECRET, evaluation, pairs
+from tests.trackers.refusing import refusing
 from tests.trackers.wandb_file import Written
 
 wandb = pytest.importorskip("wandb", reason="wandb is not installed")
@@ -187,6 +188,16 @@ def test_server_that_is_not_there_is_named_before_anything_is_evaluated(monkeypa
     monkeypatch.setenv("WANDB_HTTP_TIMEOUT", "2")
     with pytest.raises(StartError, match=r"the server cannot be used .*WANDB_MODE=offline") as refused:
         Tracking(destinations_of(["wandb"]))
+    assert "0123456789abcdef" not in str(refused.value)
+
+
+def test_wrong_key_is_named_before_anything_is_evaluated(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_MODE", "online")
+    monkeypatch.setenv("WANDB_API_KEY", "0123456789abcdef" * 2 + "01234567")
+    with refusing(401) as address:
+        monkeypatch.setenv("WANDB_BASE_URL", address)
+        with pytest.raises(StartError, match=r"the server cannot be used .*set WANDB_API_KEY") as refused:
+            Tracking(destinations_of(["wandb"]))
     assert "0123456789abcdef" not in str(refused.value)
 
 
