@@ -250,7 +250,8 @@ class Controller:
         news = f"{heading} {seen.present} {len(changes)}"
         if news != self._shown:
             self._shown = news
-            self._show("\n".join((heading + waiting, *(str(change) for change in changes))))
+            record = (self._memory.command(encode(decision.progress)),) if changes and self._memory is not None else ()
+            self._show("\n".join((heading + waiting, *(str(change) for change in changes), *record)))
 
     def _changes(self, command: Command, present: Present, document: Document) -> tuple[Change, ...]:
         match command:

@@ -6,12 +6,15 @@ Used by ``controller`` beside routers whose change cannot carry it. What is writ
 from __future__ import annotations
 
 import os
+import shlex
 import tempfile
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
+
+import msgspec
 
 from shadowproxy.errors import RouterBusy, RouterRefused
-from shadowproxy.promote.json_patch import ObjectRef, patch_of, version_of
+from shadowproxy.promote.json_patch import FIELD_MANAGER, ObjectPatch, ObjectRef, patch_of, version_of
 from shadowproxy.promote.kube import Kube
 
 _KEY = "rollout"
@@ -25,6 +28,9 @@ class Memory(Protocol):
 
     async def write(self, record: str) -> None:
         """Put it in the place of the one that was read last."""
+
+    def command(self, record: str) -> str:
+        """What a person can run to do the same, after it was read."""
 
 
 class ConfigMapMemory:
@@ -45,14 +51,24 @@ class ConfigMapMemory:
 
     async def write(self, record: str) -> None:
         """Raises :class:`~shadowproxy.errors.RouterConflict` where somebody wrote since it was read."""
-        data = {_KEY: record}
         if self._version is None:
-            metadata = {"name": self._ref.name, "namespace": self._ref.namespace}
-            written = await self._kube.create(self._ref, {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data})
+            written = await self._kube.create(self._ref, self._made(record))
         else:
-            operation = {"op": "add", "path": "/data", "value": data}
-            written = await self._kube.patch(patch_of(self._ref, self._version, [operation]))
+            written = await self._kube.patch(self._patch(self._version, record))
         self._version = version_of(written)
+
+    def command(self, record: str) -> str:
+        if self._version is not None:
+            return str(self._patch(self._version, record))
+        made = shlex.quote(msgspec.json.encode(self._made(record)).decode())
+        return f"printf %s {made} | kubectl create --field-manager {FIELD_MANAGER} --validate=false -f -"
+
+    def _made(self, record: str) -> dict[str, Any]:
+        metadata = {"name": self._ref.name, "namespace": self._ref.namespace}
+        return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {_KEY: record}}
+
+    def _patch(self, version: str, record: str) -> ObjectPatch:
+        return patch_of(self._ref, version, [{"op": "add", "path": "/data", "value": {_KEY: record}}])
 
 
 class FileMemory:
@@ -77,6 +93,9 @@ class FileMemory:
             self._replace(record)
         except OSError as exc:
             raise RouterBusy(f"{self._path} cannot be written ({exc.strerror})") from exc
+
+    def command(self, record: str) -> str:
+        return f"printf %s {shlex.quote(record)} > {shlex.quote(str(self._path))}"
 
     def _replace(self, record: str) -> None:
         handle, name = tempfile.mkstemp(dir=self._path.parent, prefix=f".{self._path.name}.")

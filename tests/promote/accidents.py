@@ -90,6 +90,9 @@ class WatchedMemory:
     async def write(self, record: str) -> None:
         await self._moments.around(self._memory.write(record))
 
+    def command(self, record: str) -> str:
+        return self._memory.command(record)
+
 
 def watched(parts: tuple[Router, Memory | None], moments: Moments) -> tuple[Any, Any]:
     router, memory = parts
