@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,6 +19,8 @@ from shadowproxy.trackers.destinations import destinations_of
 from shadowproxy.trackers.rows import COLUMNS
 from shadowproxy.trackers.tracking import Evaluation, Tracking, track
 from shadowproxy.trackers.wandb_runs import WandbRuns
+from tests.replay.arms import Arm
+from tests.replay.captures import captured, configured, run
 from tests.trackers.conftest import free_port
 from tests.trackers.example import MAIL, PROMPT, SECRET, evaluation, pairs
 from tests.trackers.refusing import refusing
@@ -161,6 +164,21 @@ def test_run_is_one_that_the_client_would_send(tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, timeout=60, cwd=tmp_path / "runs", check=True, text=True, env=environment)
     (folder,) = (tmp_path / "runs" / "wandb").glob("offline-run-*")
     assert folder.name.rpartition("-")[2] in done.stdout + done.stderr
+
+
+def test_replay_is_logged_with_its_pairs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with Arm() as arm:
+        options = ("-c", configured(tmp_path, arm.url), "--json", "--work", tmp_path / "work", "--track", "wandb:replays")
+        code = run("replay", captured(tmp_path / "journal", 40), *options)
+    out, err = capsys.readouterr()
+    document = json.loads(out)
+    (where,) = re.findall(r"^wandb:replays: (/.*)$", err, re.MULTILINE)
+    found = written(Path(where))
+    assert code == {"promote": 0, "hold": 3, "rollback": 4}[document["state"]]
+    assert found.config["evaluation"]["document_sha256"] == document["digest"]
+    artifact = f"evaluation-{document['candidate']}"
+    assert len(found.file(artifact, "pairs.jsonl").splitlines()) == 40
+    assert found.config["command"].startswith("shadowproxy replay")
 
 
 def test_project_is_that_of_the_environment_unless_named(monkeypatch: pytest.MonkeyPatch) -> None:
