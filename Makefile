@@ -31,6 +31,7 @@ lint: $(DEV_STAMP)
 	$(BIN)/python scripts/verdict_docs.py
 	$(BIN)/python scripts/faults.py
 	$(BIN)/python scripts/rendered.py
+	$(BIN)/python scripts/workflows.py
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
