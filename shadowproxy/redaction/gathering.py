@@ -6,7 +6,8 @@ the others only what stands there is taken. ``streams`` needs the events themsel
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 import orjson
@@ -31,12 +32,13 @@ class Parsed(NamedTuple):
     alone: str = ""
 
 
-class _Template(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class _Template:
     """Lines between whose ends stands nothing but the text of one string of ``field``. The others are ``constant``."""
 
     before: str
     behind: str
-    field: object
+    field: Hashable
     constant: list[Placed]
 
 

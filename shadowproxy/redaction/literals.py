@@ -10,7 +10,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import orjson
 
 from shadowproxy.redaction.searches import PATTERNS, Finder, Search
 
@@ -73,20 +75,26 @@ def applied(text: str, edits: Sequence[Edit]) -> str:
 def encoded(text: str) -> str:
     """``text`` as a JSON string literal. Half of a surrogate pair, which no UTF-8 can hold, stays an escape."""
     try:
-        text.encode()
-    except UnicodeEncodeError:
+        return orjson.dumps(text).decode()
+    except TypeError:
         return json.dumps(text)
-    return json.dumps(text, ensure_ascii=False)
 
 
 def decoded(literal: str) -> str | None:
     """What a JSON string literal says, its closing quote given or cut off; None where it is none."""
     whole = literal if len(literal) > 1 and literal.endswith('"') else literal.rstrip("\\") + '"'
     try:
-        value = json.loads(whole, strict=False)
+        value = _loaded(whole)
     except ValueError:
         return None
     return value if isinstance(value, str) else None
+
+
+def _loaded(literal: str) -> Any:
+    try:
+        return orjson.loads(literal)
+    except ValueError:  # half of a surrogate pair, or a control character that should have been escaped
+        return json.loads(literal, strict=False)
 
 
 def _literal_edits(text: str, substitute: Substitute, search: Search, finder: Finder, depth: int) -> list[Edit]:

@@ -14,7 +14,6 @@ from typing import Final
 #: ``text[start:end]``; what stands before it is seen by look-behinds, what stands behind it is not seen.
 Window = tuple[int, int]
 
-_AT: Final = re.compile(r"@|%40")
 _LOCAL: Final = re.compile(r"[\w.%+-]*")
 _ADDRESS: Final = re.compile(r"[\w.%+@-]*")
 #: Characters of a local part that are looked at first; a longer one doubles them.
@@ -22,6 +21,8 @@ _LOCAL_CHARS: Final = 64
 
 #: Nine digits and more with the gaps of a phone's number, and those alone.
 _CHAIN: Final = re.compile(r"[0-9](?:[ \u00a0().\/-]{0,3}[0-9]){8,}")
+_SHAPE: Final = re.compile(rb"0(?:-{0,3}0){8,}")
+_SHAPES: Final = bytes(0x30 if 48 <= code < 58 else 0x2D if chr(code) in " ().-/" else 0x20 for code in range(256))
 _CARD: Final = re.compile(r"[0-9](?:[ \u00a0.-]?[0-9]){12,}")
 _BARE: Final = re.compile(r"[0-9]{9,}")
 #: Longest word that says that a phone's number comes, and what may stand between.
@@ -31,18 +32,22 @@ _IPV4: Final = re.compile(r"\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}")
 
 def email(text: str) -> Iterator[Window]:
     """From where the local part begins to where nothing of an address can stand any more."""
-    at = 0
-    while sign := _AT.search(text, at):
-        start, end = _begin(text, at, sign.start()), _ADDRESS.match(text, sign.start()).end()  # type: ignore[union-attr]
+    plain, escaped = text.find("@"), text.find("%40") if "%" in text else -1
+    while plain >= 0 or escaped >= 0:
+        sign = max(plain, escaped) if plain < 0 or escaped < 0 else min(plain, escaped)
+        start, end = _begin(text, sign), _ADDRESS.match(text, sign).end()  # type: ignore[union-attr]
         yield start, end
-        at = end
+        if 0 <= plain < end:
+            plain = text.find("@", end)
+        if 0 <= escaped < end:
+            escaped = text.find("%40", end)
 
 
-def _begin(text: str, floor: int, at: int) -> int:
+def _begin(text: str, at: int) -> int:
     """Where the run of characters of a local part begins that ends before ``at``."""
     chars = _LOCAL_CHARS
     while True:
-        before = text[max(floor, at - chars) : at]
+        before = text[max(0, at - chars) : at]
         length = _LOCAL.match(before[::-1]).end()  # type: ignore[union-attr]
         if length < chars:
             return at - length
@@ -51,7 +56,9 @@ def _begin(text: str, floor: int, at: int) -> int:
 
 def phone(text: str) -> Iterator[Window]:
     """A bracket and a plus may stand before the digits; the pattern looks two characters ahead."""
-    for chain in _CHAIN.finditer(text):
+    # Where characters are bytes the shape says where to look, and its pattern begins with a literal.
+    chains = _SHAPE.finditer(text.encode().translate(_SHAPES)) if text.isascii() else _CHAIN.finditer(text)
+    for chain in chains:
         yield max(0, chain.start() - 2), chain.end() + 2
 
 

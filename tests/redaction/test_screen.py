@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from shadowproxy.redaction import screen
 from shadowproxy.redaction.bodies import Redactor
 from shadowproxy.redaction.detectors import DETECTORS, find
+from shadowproxy.redaction.literals import decoded, encoded
 from shadowproxy.redaction.pseudonyms import Pseudonyms
 from tests.redaction import reference
 from tests.redaction.corpus import INNOCENT, PERSONAL, SECRET, case
@@ -123,6 +124,22 @@ def test_what_stands_behind_an_escape_is_seen(body: bytes) -> None:
     redacted = QUICK.redact(body)
     assert redacted.edits
     assert redacted == PLAIN.redact(body)
+
+
+@given(st.text(max_size=20) | TEXTS)
+def test_a_literal_is_written_and_read_as_json_does(text: str) -> None:
+    is_text = not any("\ud800" <= sign <= "\udfff" for sign in text)
+    assert encoded(text) == json.dumps(text, ensure_ascii=not is_text)
+    assert decoded(encoded(text)) == text
+    assert decoded(f'"{text}"') == _read(f'"{text}"')
+
+
+def _read(literal: str) -> object:
+    try:
+        value = json.loads(literal, strict=False)
+    except ValueError:
+        return None
+    return value if isinstance(value, str) else None
 
 
 def test_a_letter_that_only_looks_like_one_costs_no_record() -> None:
