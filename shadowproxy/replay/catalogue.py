@@ -21,7 +21,6 @@ from shadowproxy.journal.records import Record
 from shadowproxy.mirror.admission import refusal_of
 from shadowproxy.replay.cards import Cards, Shelf
 from shadowproxy.replay.plan import has_answer
-from shadowproxy.wire.paths import route_of
 
 _OTHER = "other"
 
@@ -29,12 +28,20 @@ _OTHER = "other"
 @dataclass(frozen=True, slots=True)
 class Choice:
     """Which requests are wanted: of ``routes`` (all where empty), ``percent`` of them by a stable hash of session or id, the first
-    ``limit`` of those (0: all). ``known_routes`` are configured paths besides the inference paths known here."""
+    ``limit`` of those (0: all)."""
 
     routes: frozenset[str] = frozenset()
     percent: float = 100.0
     limit: int = 0
-    known_routes: frozenset[str] = frozenset()
+
+
+#: The route under which a request of a capture counts.
+RouteOf = Callable[[Record], str]
+
+
+def as_captured(record: Record) -> str:
+    """That under which it was captured."""
+    return record.route
 
 
 @dataclass(slots=True)
@@ -43,6 +50,7 @@ class Catalogue:
 
     cards: Cards
     issued_at_s: array[float]
+    route_of: RouteOf = as_captured
     digest: str = ""
     left_out: Counter[str] = field(default_factory=Counter)
     recorded: Counter[str] = field(default_factory=Counter)
@@ -64,19 +72,28 @@ class Catalogue:
         decoder = msgspec.json.Decoder(Record)
         with Shelf(self.cards, unseal) as shelf:
             for number in numbers:
-                yield number, decoder.decode(shelf.line(number))
+                record = decoder.decode(shelf.line(number))
+                yield number, msgspec.structs.replace(record, route=self.route_of(record))
 
 
 def catalogue_of(
-    place: str, choice: Choice, unseal: Unseal | None = None, *, on_damage: Callable[[Damage], None], on_record: Callable[[int], None]
+    place: str,
+    choice: Choice,
+    unseal: Unseal | None = None,
+    *,
+    on_damage: Callable[[Damage], None],
+    on_record: Callable[[int], None],
+    route: RouteOf = as_captured,
 ) -> Catalogue:
     """Read everything at a path or URL once. ``on_record`` is told how many records were read so far.
 
     Raises :class:`InputError` where nothing can be read, or nothing can be asked.
     """
     segments = segments_at(place)
-    found = Catalogue(Cards(segments), array("d"))
+    found = Catalogue(Cards(segments), array("d"), route)
     digests: list[bytes] = []
+    held: list[frozenset[str]] = []
+    seen: dict[frozenset[str], frozenset[str]] = {}  # few arms in few combinations: one set for each
 
     def damaged(damage: Damage) -> None:
         found.damages += not damage.is_torn_end
@@ -84,7 +101,7 @@ def catalogue_of(
 
     for index, segment in enumerate(segments):
         for at, record in located(segment, unseal, damaged):
-            reason = _left_out(record, choice)
+            reason = _left_out(record, choice, route(record))
             if reason:
                 found.left_out[reason] += 1
             else:
@@ -92,16 +109,17 @@ def catalogue_of(
                 found.issued_at_s.append(record.issued_at_s)
                 digests.append(_digest(record))
                 found.keys.add(record.key)
-                found.recorded.update({arm.arm for arm in record.arms if has_answer(arm)})
+                arms = frozenset(arm.arm for arm in record.arms if has_answer(arm))
+                held.append(seen.setdefault(arms, arms))
             on_record(len(digests) + found.left_out.total())
     if not digests:
         raise InputError(f"{place}: holds no request that can be asked{_why(found.left_out)}")
-    return _ordered(found, digests, choice.limit)
+    return _ordered(found, digests, held, choice.limit)
 
 
-def _left_out(record: Record, choice: Choice) -> str:
+def _left_out(record: Record, choice: Choice, route: str) -> str:
     """Why this request is not asked, or ""."""
-    if choice.routes and record.route not in choice.routes:
+    if choice.routes and route not in choice.routes:
         return "another route"
     if choice.percent < 100 and _point(record) >= choice.percent / 100:
         return "sampled_out"
@@ -109,7 +127,7 @@ def _left_out(record: Record, choice: Choice) -> str:
         return "its body was withheld from the capture"
     if record.method != "POST":
         return "method"
-    if route_of(record.target) == _OTHER and record.route not in choice.known_routes:
+    if route == _OTHER:
         return "not_inference"
     return refusal_of(record.request())
 
@@ -126,7 +144,7 @@ def _digest(record: Record) -> bytes:
     return hashlib.blake2b("\0".join(said).encode("utf-8", "replace"), digest_size=16).digest()
 
 
-def _ordered(found: Catalogue, digests: list[bytes], limit: int) -> Catalogue:
+def _ordered(found: Catalogue, digests: list[bytes], held: list[frozenset[str]], limit: int) -> Catalogue:
     """By time of issue; records of the same moment stay in the order of the capture."""
     order = np.argsort(np.frombuffer(found.issued_at_s, dtype=np.float64), kind="stable").tolist()
     if limit:
@@ -137,7 +155,8 @@ def _ordered(found: Catalogue, digests: list[bytes], limit: int) -> Catalogue:
         whole.update(digests[each])
     cards = found.cards.chosen(order)
     times = array("d", (found.issued_at_s[each] for each in order))
-    return Catalogue(cards, times, whole.hexdigest(), +found.left_out, found.recorded, found.keys, found.damages)
+    recorded = Counter(arm for each in order for arm in held[each])
+    return Catalogue(cards, times, found.route_of, whole.hexdigest(), +found.left_out, recorded, found.keys, found.damages)
 
 
 def _why(left_out: Counter[str]) -> str:

@@ -17,12 +17,13 @@ from shadowproxy import app
 from shadowproxy.config import NOWHERE, Config, Control, Journal
 from shadowproxy.errors import ConfigError, ConfigProblem, InputError
 from shadowproxy.exchange import CONTROL, PRIMARY
+from shadowproxy.gateway.tee import Routes
 from shadowproxy.journal.importing import Imported
 from shadowproxy.journal.reader import Damage, Unseal
 from shadowproxy.journal.sealing import unsealer
 from shadowproxy.mirror.arms import as_candidate, dispatch_of
 from shadowproxy.replay.cards import Cards, Shelf
-from shadowproxy.replay.catalogue import Catalogue, Choice, catalogue_of
+from shadowproxy.replay.catalogue import Catalogue, Choice, RouteOf, as_captured, catalogue_of
 from shadowproxy.replay.comparing import Pool
 from shadowproxy.replay.evidence import ComparedLine
 from shadowproxy.replay.judging import Judged, judge
@@ -36,6 +37,7 @@ from shadowproxy.replay.running import Done, Run, Watcher
 from shadowproxy.replay.sources import journal_of
 from shadowproxy.replay.work import Kept, Share, Work, decoded
 from shadowproxy.tasks import Tasks
+from shadowproxy.wire.paths import path_of, route_of
 
 _log = logging.getLogger(__name__)
 
@@ -163,14 +165,14 @@ class _Replay:
 
     def _catalogue(self) -> Catalogue:
         request = self._request
-        routes = frozenset(each.name for each in self._config.routes)
         with self._console.status("reading the capture") as status:
             place = journal_of(request.source, self._section, self._work.folder / "source", request.format, self._imported)
             found = catalogue_of(
                 place,
-                Choice(request.choice.routes, request.choice.percent, request.choice.limit, routes),
+                request.choice,
                 self._unseal,
                 on_damage=self._damaged,
+                route=_route_of(self._config),
                 on_record=lambda read: status.update(f"reading the capture: {read:,} requests") if read % 1000 == 0 else None,
             )
         for reason, count in found.left_out.most_common():
@@ -275,6 +277,14 @@ def imported_in_words(imported: Imported) -> tuple[str, ...]:
         f"{count} entries of the {imported.format} capture cannot be used: {reason} ({'; '.join(imported.places[reason])})"
         for reason, count in imported.left_out.most_common()
     )
+
+
+def _route_of(config: Config) -> RouteOf:
+    """The present configuration's routes where it has some, else those of the capture."""
+    if not config.routes:
+        return as_captured
+    routes = Routes(config, route_of)
+    return lambda record: routes.of(path_of(record.target).encode("latin-1", "replace"))
 
 
 def judged(config: Config, works: Sequence[Work], by: str, total: int, unseal: Unseal | None) -> Judged:

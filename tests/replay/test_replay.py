@@ -213,6 +213,20 @@ def test_what_must_not_be_asked_twice_is_left_out_and_named(tmp_path: Path, arm:
     assert "1 requests of the capture were not asked: stateful" in capsys.readouterr().out
 
 
+def test_routes_are_those_of_the_present_configuration(tmp_path: Path, arm: Arm, capsys: pytest.CaptureFixture[str]) -> None:
+    routes = [{"name": "triage", "path": "/v1/chat/*"}]
+    config = configured(tmp_path, arm.url, routes=routes)
+    run("replay", captured(tmp_path / "j", 30), "-c", config, "--json", "--route", "triage")
+    assert {each["route"] for each in verdict(capsys)["gates"]} == {"triage"}  # type: ignore[attr-defined]
+    assert len(arm.asked) == 30
+
+
+def test_a_path_that_no_route_has_is_not_asked(tmp_path: Path, arm: Arm, capsys: pytest.CaptureFixture[str]) -> None:
+    config = configured(tmp_path, arm.url, routes=[{"name": "rerank", "path": "/v1/rerank"}])
+    assert run("replay", captured(tmp_path / "j", 3), "-c", config) == 2
+    assert "3 not_inference" in capsys.readouterr().err
+
+
 def test_a_capture_without_a_request_that_can_be_asked_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     place = capture(tmp_path / "j", [(exchange(0, "x", conversation="c"), (), "")])
     assert run("replay", place, "-c", configured(tmp_path)) == 2
