@@ -79,8 +79,9 @@ class Place:
 async def place(folder: Path, *crds: str, players: Mapping[str, Player] | None = None) -> AsyncIterator[Place]:
     """Where to run. ``crds`` (``plural.group``) must be known there: a cluster without one is skipped by that name. ``players`` stand in on
     kmock, by plural."""
-    if shutil.which("kubectl") is None:
-        pytest.skip("kubectl is not here")
+    for program in ("kubectl", "git", "curl"):
+        if shutil.which(program) is None:
+            pytest.skip(f"{program} is not here")
     kubeconfig = os.environ.get("KUBECONFIG_WALKTHROUGH") or os.environ.get("KUBECONFIG")
     if kubeconfig:
         async with _real(Path(kubeconfig), folder, crds) as found:
