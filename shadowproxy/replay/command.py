@@ -58,7 +58,8 @@ class Request:
     is_fresh: bool = False
     patience: Patience = field(default_factory=Patience)
     choice: Choice = field(default_factory=Choice)
-    share: Share = field(default_factory=Share)
+    share: Share | None = None
+    """One of the shares that are merged later. A share is one where it is the only one, too: it leaves a folder, and no verdict."""
     workers: int = 1
     work: Path | None = None
     format: str = ""
@@ -83,7 +84,7 @@ def folder_for(request: Request) -> Path:
     if request.work is not None:
         return request.work
     place = request.source if "://" in request.source else str(Path(request.source).resolve())
-    said = f"{place}\0{request.choice}\0{request.share}\0{request.format}"
+    said = f"{place}\0{request.choice}\0{request.share or Share()}\0{request.format}"
     return Path(f"replay-{hashlib.blake2b(said.encode(), digest_size=4).hexdigest()}")
 
 
@@ -131,6 +132,7 @@ class _Replay:
         overseer: Overseer,
     ) -> None:
         self._request = request
+        self._share = request.share or Share()
         self._config = config
         self._section = section
         self._work = work
@@ -143,10 +145,10 @@ class _Replay:
         request, work = self._request, self._work
         catalogue = self._catalogue()
         plan = plan_of(self._config, self._recorded(catalogue), _VERSION)
-        work.begin(catalogue.digest, len(catalogue), request.share)
+        work.begin(catalogue.digest, len(catalogue), self._share)
         _, done = work.pairs(plan.by, self._damaged)
         kept = work.answers(plan.digests, done, self._damaged)
-        numbers = [number for number in request.share.numbers(len(catalogue)) if number not in done]
+        numbers = [number for number in self._share.numbers(len(catalogue)) if number not in done]
         outcome = Done()
         if numbers:
             keeper = Keeper(self._section.redact, {each.name: self._config.rollout_id(each) for each in self._config.candidates})
@@ -157,7 +159,7 @@ class _Replay:
         finished = Finished(work.folder, outcome, len(catalogue), catalogue.digest, notes=about.notes)
         if not outcome.is_stopped:
             forget_key(work.folder)
-            if request.share.of == 1:
+            if request.share is None:
                 finished.judged = judged(self._config, (work,), plan.by, len(catalogue), self._unseal)
         return finished
 
@@ -210,7 +212,7 @@ class _Replay:
 
     def _ask(self, catalogue: Catalogue, numbers: Sequence[int], kept: Kept, plan: Plan, keeper: Keeper) -> Done:
         is_all_recorded = plan.recorded >= {PRIMARY, *plan.candidates, *(each.arm for each in plan.control)}
-        share = len(self._request.share.numbers(len(catalogue)))
+        share = len(self._share.numbers(len(catalogue)))
         pool = Pool(self._config, plan.by, self._request.workers)
         try:
             with (

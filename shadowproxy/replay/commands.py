@@ -78,9 +78,7 @@ def _add_replay(commands: Commands) -> None:
         "--sample", type=_percent, default=100.0, metavar="PERCENT", help="only this share, whole sessions, the same each time"
     )
     replay_.add_argument("--limit", type=_whole, default=0, metavar="N", help="only the first N requests")
-    replay_.add_argument(
-        "--shard", type=_share, default=Share(), metavar="I/N", help="only every N-th request from the I-th on; then merge"
-    )
+    replay_.add_argument("--shard", type=_share, metavar="I/N", help="only every N-th request from the I-th on; then merge")
     replay_.add_argument(
         "--workers",
         type=_count,
@@ -144,7 +142,7 @@ def _replay(options: argparse.Namespace) -> int:
         format=options.format,
         identities=tuple(options.identity),
     )
-    if request.share.of > 1 and (wanted.reports or wanted.tracked_by or wanted.outputs):
+    if request.share is not None and (wanted.reports or wanted.tracked_by or wanted.outputs):
         raise InputError("--report, --track and --outputs: a share has no verdict yet; give them to replay merge")
     if options.engine == "ray":
         return _replay_on_ray(request, settings, options, console, wanted)
@@ -156,9 +154,7 @@ def _replay(options: argparse.Namespace) -> int:
             console.print(stop_in_words(finished), soft_wrap=True)
             return _STOPPED
         if finished.judged is None:
-            console.print(
-                f"share {request.share} of {finished.total:,} requests is done; merge all {request.share.of} work folders for a verdict"
-            )
+            console.print(f"share {request.share} of {finished.total:,} requests is done; replay merge judges the work folders of all")
             return 0
         return outlet.tell(finished.judged, finished.notes, Source(PRIMARY, options.source, finished.source, finished.total), _COMMAND)
 

@@ -71,7 +71,7 @@ class RayFinished:
 
 def replay_on_ray(request: Request, config: Config, engine: Engine, console: Console) -> RayFinished:
     """Run all shares and judge them as one. Raises as :func:`~shadowproxy.replay.command.replay` does; what was done until then is kept."""
-    if request.share.of != 1:
+    if request.share is not None:
         raise InputError(f"--shard {request.share}: the engine divides the requests itself; say --shards instead")
     check(request, config)
     ray = _ray()
@@ -146,6 +146,7 @@ class _RayReplay:
         marked = self._folder / _MARKED
         marked.write_text(mark, encoding="ascii")
         tree = config.model_dump(mode="json")
+        shares = [Share(index, shards) for index in range(1, shards + 1)]
         return [
             ShareTask(
                 replace(
@@ -154,16 +155,17 @@ class _RayReplay:
                     format="",
                     pace=divided_pace(request.pace, shards),
                     rates=divided_rates(request.rates, shards),
-                    share=Share(index, shards),
+                    share=share,
                     work=folder,
                     workers=0,
                     identities=tuple(each.resolve() for each in request.identities),
                 ),
+                share,
                 tree,
                 marked,
                 mark,
             )
-            for index, folder in enumerate(folders_of(self._folder, shards), 1)
+            for share, folder in zip(shares, folders_of(self._folder, shards), strict=True)
         ]
 
     # --- the run --------------------------------------------------------------------------------------------------------
@@ -174,7 +176,7 @@ class _RayReplay:
         board = ray.remote(num_cpus=0)(Board).remote()
         calls = RayBoard(ray, board)
         run = ray.remote(num_cpus=1, max_retries=_RETRIES)(run_share)
-        waiting = {run.options(name=f"replay {task.request.share}").remote(task, calls): task.request.share for task in tasks}
+        waiting = {run.options(name=f"replay {task.share}").remote(task, calls): task.share for task in tasks}
         ended: list[ShareEnded] = []
         stopped_s = 0.0
         with self._console.status("waiting for Ray") as status:

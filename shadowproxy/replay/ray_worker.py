@@ -21,7 +21,7 @@ from shadowproxy.errors import ConfigError, InputError, ShadowproxyError
 from shadowproxy.journal.places import is_url
 from shadowproxy.replay.command import Finished, Request, replay
 from shadowproxy.replay.running import Watcher
-from shadowproxy.replay.work import FolderBusy
+from shadowproxy.replay.work import FolderBusy, Share
 from shadowproxy.tasks import Tasks
 
 #: A worker tells so often how far it is, and hears as often whether to go on.
@@ -48,6 +48,7 @@ class ShareTask:
     ``marked`` within the work folder: a worker that reads another has another folder by the same name."""
 
     request: Request
+    share: Share
     tree: Mapping[str, Any]
     marked: Path
     mark: str
@@ -99,7 +100,7 @@ class _Told:
 
 def run_share(task: ShareTask, board: BoardCalls) -> ShareEnded:
     """Run one share to its end."""
-    index, node = task.request.share.index, socket.gethostname()
+    index, node = task.share.index, socket.gethostname()
     try:
         if not board.ask("goes_on"):
             return ShareEnded(index, node, is_stopped=True)
@@ -111,7 +112,7 @@ def run_share(task: ShareTask, board: BoardCalls) -> ShareEnded:
         return ShareEnded(index, node, failure=str(exc), is_input=True)
     except ShadowproxyError as exc:
         return ShareEnded(index, node, failure=str(exc))
-    total = len(task.request.share.numbers(finished.total))
+    total = len(task.share.numbers(finished.total))
     board.ask("end", index, total, is_done=not finished.done.is_stopped)
     return ShareEnded(index, node, finished.total, finished.done.is_stopped)
 

@@ -255,6 +255,12 @@ def test_texts_are_nobodys_shell(engine: Engine, tmp_path: Path) -> None:
     assert not (tmp_path / "made").exists()
 
 
+def test_one_shard_is_a_shard(engine: Engine, arm: Arm) -> None:
+    arm.refuse = lambda number, _: (500, {}, "no") if number % 2 else None
+    assert engine.run("replay", arguments(engine, arm, shards="1")) is None
+    assert engine.ran == [("shard", 0), ("merge", 0), ("gate", 4)]
+
+
 def test_a_second_workflow_with_the_same_run_asks_nothing_twice(engine: Engine, arm: Arm) -> None:
     first = engine.run("replay", arguments(engine, arm, run="release-7"))
     again = engine.run("replay", arguments(engine, arm, run="release-7"))

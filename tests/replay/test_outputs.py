@@ -47,6 +47,15 @@ def test_a_folder_that_cannot_be_written_is_named(
     assert "--outputs out: cannot be written" in capsys.readouterr().err
 
 
+def test_the_only_share_has_no_verdict_either(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """An engine that is asked for one shard does with it what it does with eight."""
+    monkeypatch.chdir(tmp_path)
+    place = captured(tmp_path / "j", 30, candidate=lambda number: says(question(number)))
+    assert run("replay", place, "-c", configured(tmp_path), "--recorded", "v2", "--shard", "1/1", "--work", "w") == 0
+    assert "replay merge judges" in capsys.readouterr().err
+    assert run("replay", "merge", "w", "-c", configured(tmp_path)) == 3
+
+
 def test_a_share_has_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("replay", "j", "-c", configured(tmp_path), "--shard", "1/2", "--outputs", "out") == 2
     assert "give them to replay merge" in capsys.readouterr().err

@@ -204,7 +204,7 @@ def share(tmp_path: Path, source: str, arm: Arm, mark: str = "run") -> ShareTask
     Path("w/ray-run").write_text("run")
     tree = config.load_offline(configured(tmp_path, arm.url)).model_dump(mode="json")
     request = Request(source, share=Share(1, 2), work=Path("w/shard-1-of-2"), workers=0)
-    return ShareTask(request, tree, Path("w/ray-run"), mark)
+    return ShareTask(request, Share(1, 2), tree, Path("w/ray-run"), mark)
 
 
 def test_a_worker_without_the_capture_says_where_it_looked(tmp_path: Path, arm: Arm) -> None:
@@ -262,7 +262,7 @@ def test_no_secret_travels(tmp_path: Path, arm: Arm, monkeypatch: pytest.MonkeyP
         "control": {"percent": 100, "auth": {"file": str(tmp_path / "key")}},
     }
     tree = config.load_offline(configured(tmp_path, **arms)).model_dump(mode="json")
-    sent = pickle.dumps(ShareTask(Request("j"), tree, Path("w/ray-run"), "run"))
+    sent = pickle.dumps(ShareTask(Request("j"), Share(), tree, Path("w/ray-run"), "run"))
     assert b"CANDIDATE_KEY" in sent
     assert b"sk-of-the" not in sent
 
