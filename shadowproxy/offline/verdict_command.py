@@ -103,10 +103,11 @@ _WANTED = {"ttft": "ttft_s", "itl": "times per chunk", "duration": "latency_s"}
 
 def fitted_to(settings: Config, files: Files, candidate: Path) -> Fitted:
     """A file has one candidate, no time that passes, and no gate on what none of its lines say."""
+    arms = [arm for arm in (files.primary, files.candidate, files.control) if arm is not None]
     known = {
-        "ttft": any(each.times.ttft_s is not None for each in files.primary.values()),
+        "ttft": all(any(each.times.ttft_s is not None for each in arm.values()) for arm in arms),
         "itl": False,
-        "duration": any(each.times.latency_s is not None for each in files.primary.values()),
+        "duration": all(any(each.times.latency_s is not None for each in arm.values()) for arm in arms),
     }
     gates, off = gates_for(settings.gates, known, len(files.primary))
     update: dict[str, Any] = {
@@ -120,7 +121,7 @@ def fitted_to(settings: Config, files: Files, candidate: Path) -> Fitted:
 def _why_off(gate: str) -> str:
     if gate == "judge":
         return "gate judge is off: recorded answers are not shown to a model"
-    return f"gate {gate} is off: no line of the primary has {_WANTED[gate]}"
+    return f"gate {gate} is off: no line of one arm has {_WANTED[gate]}, and an answer without is no slow one"
 
 
 def _candidate(settings: Config, name: str) -> Candidate:

@@ -37,32 +37,40 @@ class Judged:
 
 @dataclass(slots=True)
 class _Seen:
-    """What all pairs together say about which gates can work."""
+    """What all pairs together say about which gates can work. ``primary`` and ``control``: the measures that any of their answers has."""
 
     pairs: int = 0
-    has_ttft: bool = False
-    has_itl: bool = False
-    has_duration: bool = False
+    primary: set[str] = field(default_factory=set)
+    control: set[str] = field(default_factory=set)
     has_control: bool = False
     lost: Counter[str] = field(default_factory=Counter)
 
     def add(self, line: ComparedLine) -> None:
         self.pairs += 1
-        self.has_control |= CONTROL in line.found
         if line.lost:
             self.lost[line.lost] += 1
+        control = line.found.get(CONTROL)
+        if control is not None:
+            self.has_control = True
+            self.control |= _measured(*control.timing)
         for found in line.found.values():
-            ttft_s, itl_s, duration_s = found.primary_timing
-            self.has_ttft |= ttft_s is not None
-            self.has_itl |= itl_s is not None
-            self.has_duration |= duration_s > 0
+            self.primary |= _measured(*found.primary_timing)
+
+    def knows(self, measure: str) -> bool:
+        """The primary shows it, and so does its second answer where there is one: a capture that did not write it down says nothing."""
+        return measure in self.primary and (not self.has_control or measure in self.control)
+
+
+def _measured(ttft_s: float | None, itl_s: float | None, duration_s: float) -> set[str]:
+    shown = {"ttft": ttft_s is not None, "itl": itl_s is not None, "duration": duration_s > 0}
+    return {measure for measure, is_shown in shown.items() if is_shown}
 
 
 #: Says why a latency gate is off.
 _UNKNOWN = {
-    "ttft": "no answer of the primary has a time to its first content",
-    "itl": "no answer of the primary was streamed with its times",
-    "duration": "no answer of the primary has a duration",
+    "ttft": "no answer of the primary, or of its control, has a time to its first content",
+    "itl": "no answer of the primary, or of its control, was streamed with its times",
+    "duration": "no answer of the primary, or of its control, has a duration",
     "judge": "a replay asks no judge",
 }
 
@@ -89,8 +97,7 @@ def judge(settings: Config, lines: Callable[[], Iterable[ComparedLine]]) -> Judg
 
 def fitted_to(settings: Config, seen: _Seen) -> tuple[Config, tuple[str, ...]]:
     """Settings as they apply to what was asked, and in words which gates had to be left out."""
-    known = {"ttft": seen.has_ttft, "itl": seen.has_itl, "duration": seen.has_duration}
-    gates, off = gates_for(settings.gates, known, seen.pairs)
+    gates, off = gates_for(settings.gates, {measure: seen.knows(measure) for measure in ("ttft", "itl", "duration")}, seen.pairs)
     update: dict[str, Any] = {
         "gates": gates,
         "candidates": tuple(each.model_copy(update={"percent": 100.0}) for each in settings.candidates),

@@ -72,6 +72,14 @@ def test_candidate_with_other_facts_is_rolled_back_and_its_pairs_are_named(tmp_p
     assert "facts.number" in shown
 
 
+@pytest.mark.parametrize("untimed", ["candidate", "control"])
+def test_an_arm_whose_times_nobody_wrote_down_is_not_slow(tmp_path: Path, untimed: str, capsys: pytest.CaptureFixture[str]) -> None:
+    timed = [{**line, "ttft_s": 0.2} for line in answers(600)]
+    candidate, control = (answers(600), timed) if untimed == "candidate" else (timed, answers(600))
+    assert judged(tmp_path, candidate, primary=timed, control=control) == 0
+    assert "gate ttft is off: no line of one arm has ttft_s" in capsys.readouterr().out
+
+
 def test_few_lines_hold(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert judged(tmp_path, answers(20), primary=answers(20), options=("--json",)) == 3
     assert "min_pairs" in codes(document(capsys))
