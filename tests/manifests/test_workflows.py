@@ -283,3 +283,40 @@ def test_tidying_takes_only_what_is_old(engine: Engine) -> None:
     os.utime(engine.volumes["work"] / "old", (long_ago, long_ago))
     engine.run("tidy", {"image": "i"})
     assert [path.name for path in engine.volumes["work"].iterdir()] == ["new"]
+
+
+# --- docs/pipelines.md ------------------------------------------------------------------------------------------------------
+
+
+def examples() -> list[Any]:
+    text = (MANIFESTS.parent / "docs" / "pipelines.md").read_text(encoding="utf-8")
+    return [yaml.safe_load(block) for block in re.findall(r"^```yaml\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)]
+
+
+@needs_definitions
+def test_the_example_that_goes_on_after_a_promotion_is_taken_and_says_all_that_is_asked() -> None:
+    workflow = next(each for each in examples() if each.get("kind") == "Workflow")
+    like = {**workflow, "kind": "WorkflowTemplate"}  # their specs are the same, and only this definition is at hand
+    assert [error.message for error in validator("argoproj.io", "v1alpha1", "WorkflowTemplate").iter_errors(like)] == []
+    task = workflow["spec"]["templates"][0]["dag"]["tasks"][0]
+    asked = templates()[task["templateRef"]["template"]]["inputs"]["parameters"]
+    assert {each["name"] for each in asked if "value" not in each} == {each["name"] for each in task["arguments"]["parameters"]}
+
+
+@needs_kubectl
+def test_the_patch_for_a_journal_at_a_url_builds(tmp_path: Path) -> None:
+    patch = next(each for each in examples() if "patches" in each)
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    shutil.copytree(MANIFESTS / FOLDER, tmp_path / FOLDER)
+    (folder / "kustomization.yaml").write_text(yaml.safe_dump({"resources": [f"../{FOLDER}"], **patch}))
+    done = subprocess.run(["kubectl", "kustomize", folder], capture_output=True, text=True, timeout=STEP_S, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "shadowproxy-journal" not in done.stdout
+
+
+def test_parameters_are_documented() -> None:
+    text = (MANIFESTS.parent / "docs" / "pipelines.md").read_text(encoding="utf-8")
+    argo = text.partition("## Argo Workflows")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| `(\w+)` \|", argo, re.MULTILINE)
+    assert rows == [each["name"] for each in templates()["replay"]["inputs"]["parameters"]]
