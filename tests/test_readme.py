@@ -30,6 +30,8 @@ import yaml
 from shadowproxy import config
 from shadowproxy.admin.app import ENDPOINTS
 from shadowproxy.verdict import checks, evidence
+from tests.replay.arms import says
+from tests.replay.captures import captured, configured, question
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -67,6 +69,7 @@ RUN_BY = {
     "shadowproxy check ": "test_check_commands",
     "shadowproxy compare ": "test_compared_pair_is_what_the_command_says",
     "shadowproxy verdict ": "test_verdict_of_files_ends_with_its_code",
+    "shadowproxy replay ": "test_replay_of_a_capture_ends_with_its_code",
     "shadowproxy serve ": "stage",
     "python -m shadowproxy.testing.recorded ": "stage",
     "curl ": "test_curl_commands",
@@ -225,6 +228,21 @@ def test_verdict_of_files_ends_with_its_code(tmp_path: Path) -> None:
     done = run_shell(re.sub(r"(\S+\.jsonl)", rf"{tmp_path}/\1", as_here(line)))
     assert done.returncode == 3, done.stderr
     assert "HOLD" in done.stdout
+
+
+def test_replay_of_a_capture_ends_with_its_code(tmp_path: Path) -> None:
+    (line,) = lines_with("shadowproxy replay ")
+    here = {
+        "/var/lib/shadowproxy/journal": str(captured(tmp_path / "journal", 5, candidate=lambda number: says(question(number)))),
+        "config.yaml": str(configured(tmp_path)),
+        "report.html": str(tmp_path / "report.html"),
+    }
+    done = run_shell(
+        re.sub("|".join(map(re.escape, here)), lambda found: here[found[0]], as_here(line)) + f" --recorded v2 --work {tmp_path}/work"
+    )
+    assert done.returncode == 3, done.stderr
+    assert "HOLD" in done.stdout
+    assert (tmp_path / "report.html").stat().st_size > 10_000
 
 
 @pytest.mark.parametrize("line", lines_with("shadowproxy check "))
