@@ -146,6 +146,10 @@ def _written(value: str, quote: str) -> str:
     return value
 
 
+#: What ``=`` and ``<<`` are without quotes: signs of YAML 1.1 that stand for no text, and that readers refuse as values.
+_NO_VALUES = frozenset({"tag:yaml.org,2002:value", "tag:yaml.org,2002:merge"})
+
+
 def _is_plain(value: str) -> bool:
     """True where the value, written without quotes in any place, is read as one scalar with the same text."""
     if any(sign in value for sign in ",[]{}#\n\t") or ": " in value:
@@ -154,4 +158,4 @@ def _is_plain(value: str) -> bool:
         node = yaml.compose(value, Loader=yaml.SafeLoader)
     except yaml.YAMLError:
         return False
-    return isinstance(node, yaml.ScalarNode) and node.value == value and node.style is None
+    return isinstance(node, yaml.ScalarNode) and node.value == value and node.style is None and node.tag not in _NO_VALUES

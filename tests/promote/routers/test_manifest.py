@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from shadowproxy.errors import RouterRefused
@@ -21,6 +21,8 @@ def test_value_changes_and_nothing_else() -> None:
 
 
 @given(st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs")), min_size=1), st.sampled_from(["'", '"', ""]))
+@example("=", "")
+@example("<<", "")
 def test_any_text_comes_back_as_it_was_written(value: str, quote: str) -> None:
     text = f"a: 1 # über 🙂\nb:   {quote}old{quote}  # kept\nc: [x, y]\n"
     changed = Manifest(text).replaced({Place("/b"): value})
