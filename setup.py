@@ -18,6 +18,7 @@ COMPILED = [
     "shadowproxy/counts.py",
     "shadowproxy/bookkeeping.py",
     "shadowproxy/shadow.py",
+    "shadowproxy/spending.py",
     "shadowproxy/wire/chat.py",
     "shadowproxy/wire/decoded.py",
     "shadowproxy/wire/failures.py",

@@ -92,6 +92,14 @@ def rollout() -> dashboard.Dashboard:
         )
         .with_panel(
             _lines(
+                "Spend: the candidate's copies",
+                "Tokens as the candidate reports them, else by length; money by the configured prices. Bounded by candidates.ceiling.",
+                (f"sum(shadowproxy_spent_tokens_total{{{_ONE}}})", "tokens"),
+                (f"sum(shadowproxy_spent_cost_total{{{_ONE}}})", "money"),
+            )
+        )
+        .with_panel(
+            _lines(
                 "Spend: the model that judges",
                 "Tokens, and money by the configured prices. Empty where no llm_judge is configured.",
                 (f"sum(shadowproxy_llm_judge_tokens_total{{{_ONE}}})", "tokens"),

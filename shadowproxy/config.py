@@ -267,6 +267,22 @@ _NOT_PARAMETERS = frozenset(
 )
 
 
+class Ceiling(Section):
+    """Most that a rollout's copies may take: past it the candidate gets no more. Counted since ``serve`` was started, for each ``serve`` by
+    itself; a changed rollout begins anew. What is in flight when it is reached comes on top."""
+
+    tokens: Annotated[int, Field(ge=1)] | None = None
+    """Of prompts and completions, as the candidate reports them, else one for every four bytes. Default: no bound."""
+    cost: Annotated[float, Field(gt=0)] | None = None
+    """Money by ``compare.prices``; a model without a price is taken for the dearest. Default: no bound."""
+
+    @model_validator(mode="after")
+    def _some_bound(self) -> Self:
+        if self.tokens is None and self.cost is None:
+            raise ValueError("bounds nothing; write tokens: or cost:, or leave it out")
+        return self
+
+
 class Candidate(Arm):
     """A version under judgement."""
 
@@ -280,6 +296,8 @@ class Candidate(Arm):
     """Replaces ``model`` in the JSON body."""
     parameters: dict[str, Any] = {}
     """Put over the fields of the JSON body (``{temperature: 0.2}``); null takes one out. Not for what is asked: see ``prompt``."""
+    ceiling: Ceiling | None = None
+    """Most that its copies may cost. Default: no bound."""
     prompt: Prompt | None = None
     headers: HeaderRules = HeaderRules()
     tls: Tls = Tls()
@@ -1389,6 +1407,8 @@ class Config(Section):
             )
         if gates.cost.enabled and not self.compare.prices.models:
             raise ValueError("has a gate on cost and no prices; add compare.prices.models, or disable gates.cost")
+        if not self.compare.prices.models and (dear := next((c.name for c in self.candidates if c.ceiling and c.ceiling.cost), None)):
+            raise ValueError(f"has a ceiling on the cost of {dear} and no prices; add compare.prices.models, or bound its tokens")
         if gates.judge.enabled and self.llm_judge is None:
             raise ValueError("has a gate on a judge's preference and no judge; add llm_judge, or disable gates.judge")
         if self.slices.language and not self.compare.languages:

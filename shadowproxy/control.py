@@ -60,11 +60,13 @@ class Reference(msgspec.Struct, frozen=True, tag=True):
 
 
 class Spent(msgspec.Struct, frozen=True, tag=True):
-    """What earlier boots of the shadow process have spent on a rollout's judge: its ceiling holds over restarts."""
+    """What earlier boots of the shadow process have spent on a rollout's copies and on its judge: ceilings hold over restarts."""
 
     rollout: str
-    tokens: int
+    tokens: float
     cost: float
+    judge_tokens: int
+    judge_cost: float
 
 
 class PairsRequest(msgspec.Struct, frozen=True, tag=True):

@@ -99,6 +99,10 @@ ROLLOUT_STARTED = Metric(
 DIVERGENCES = Metric(
     "shadowproxy_divergences_total", ("rollout", "route", "arm", "kind", "severity"), "Typed differences found within pairs."
 )
+SPENT_TOKENS = Metric(
+    "shadowproxy_spent_tokens_total", ("rollout",), "Tokens that the candidate's copies took, as it reports them or by their length."
+)
+SPENT_COST = Metric("shadowproxy_spent_cost_total", ("rollout",), "Money that the candidate's copies took, by the configured prices.")
 LLM_JUDGE_PAIRS = Metric(
     "shadowproxy_llm_judge_pairs_total",
     ("rollout", "route", "arm", "result"),
@@ -208,6 +212,7 @@ NOT_MIRRORED_REASONS: Mapping[str, str] = MappingProxyType(
         "hosted_tools": "hosted or MCP tools: they act when the model calls them, and must not act twice",
         "reply_encoding": "the primary's reply has a content coding that cannot be undone here, so it cannot be read",
         "candidate_sampled_out": "no candidate's percent chose it",
+        "ceiling": "every candidate that was to get it has spent its ceiling",
     }
 )
 

@@ -89,6 +89,11 @@ class Outcome(StrEnum):
         """True where the arm itself failed. ``DROPPED_LOCAL`` is nobody's failure but ours."""
         return self not in (Outcome.OK, Outcome.DROPPED_LOCAL)
 
+    @property
+    def was_not_sent(self) -> bool:
+        """Nobody was asked, so nobody is paid."""
+        return self in (Outcome.CONNECT_FAILED, Outcome.DROPPED_CANDIDATE, Outcome.DROPPED_LOCAL)
+
 
 @dataclass(frozen=True, slots=True)
 class Request:

@@ -38,6 +38,8 @@ from shadowproxy.counts import (
     PAIRS_ISSUED,
     PAIRS_RESOLVED,
     RECEIVED,
+    SPENT_COST,
+    SPENT_TOKENS,
     STEP_FAILURES,
     SUPPRESSED,
     TTFT_SECONDS,
@@ -51,6 +53,7 @@ from shadowproxy.journal.sink import NoSink, Sink
 from shadowproxy.mirror.admission import ArmShare, arms_for, refusal_of
 from shadowproxy.mirror.dispatch import ArmDispatch
 from shadowproxy.opinions import Opinions
+from shadowproxy.spending import Bill, Purse, bill_of
 from shadowproxy.tasks import Guard, Tasks
 from shadowproxy.wire.asked import read_asked
 from shadowproxy.wire.custom import CustomDialects
@@ -113,6 +116,8 @@ class Shadow:
         bytes_bound: int,
         pairs_kept: int,
         slicer: Slicer,
+        purses: Mapping[str, Purse],
+        dearest: tuple[float, float],
         units: Units,
         dialects: CustomDialects | None = None,
         opinions: Opinions | None = None,
@@ -131,6 +136,8 @@ class Shadow:
         self._books = books
         self._references = references
         self._slicer = slicer
+        self._purses = purses
+        self._dearest = dearest
         self._units = units
         self._counts = counts
         self._tasks = tasks
@@ -175,6 +182,12 @@ class Shadow:
         candidates = [arm for arm in arms if arm != CONTROL]
         if not candidates:
             return "candidate_sampled_out"
+        candidates = [arm for arm in candidates if self._purses[arm].has_room()]
+        if not candidates:
+            return "ceiling"
+        arms = tuple([arm for arm in arms if arm == CONTROL or arm in candidates])
+        for candidate in candidates:
+            self._purses[candidate].take()
         if not frame.is_compared:
             self._only_send(primary, arms)
             return ""
@@ -210,6 +223,15 @@ class Shadow:
         self._pending -= 1
         self._pending_bytes -= size
         self._ended(exchange)
+        if exchange.arm != CONTROL:
+            # Nobody reads what it cost; it is taken to be what those cost that are read.
+            self._pay(exchange.arm, Bill() if exchange.outcome.was_not_sent else self._purses[exchange.arm].mean())
+
+    def _pay(self, candidate: str, bill: Bill) -> None:
+        rollout = self._books[candidate].rollout
+        self._purses[candidate].pay(bill)
+        self._counts.add(SPENT_TOKENS, rollout, by=bill.tokens)
+        self._counts.add(SPENT_COST, rollout, by=bill.cost)
 
     def _ended(self, exchange: Exchange) -> None:
         self._counts.add(COPIES, exchange.arm, exchange.outcome.value)
@@ -347,6 +369,7 @@ class Shadow:
         )
         # Taken only now: an entry that is taken and then not resolved would hold back every later pair.
         book.ledger.resolve(ticket.entries.pop(candidate), partial(self._publish, book, record))
+        self._pay(candidate, bill_of(ticket.exchanges[candidate], comparison, self._dearest))
 
     def _show(self, rollout: str, candidate: str, seen: _Seen, comparisons: Mapping[str, Comparison]) -> None:
         route, primary, other = seen.primary.exchange.route, seen.primary, seen.others[candidate]
@@ -391,6 +414,8 @@ class Shadow:
             book = self._books[candidate]
             self._counts.add(PAIRS_RESOLVED, book.rollout, ticket.primary.route, "candidate", Outcome.DROPPED_LOCAL.value)
             book.ledger.resolve(entry, lambda: None)
+            exchange = ticket.exchanges.get(candidate)
+            self._pay(candidate, Bill() if exchange is None else bill_of(exchange, None, self._dearest))
         ticket.entries.clear()
         self._finish(ticket)
 
@@ -414,6 +439,12 @@ class Shadow:
     def freeze_reference(self, rollout: str, route: str, measure: str, seconds: float) -> None:
         """Go by a limit that an earlier boot measured."""
         self._references.freeze(rollout, route, measure, seconds)
+
+    def restore_spending(self, rollout: str, bill: Bill) -> None:
+        """Earlier boots have spent that on a rollout's copies."""
+        for candidate, book in self._books.items():
+            if book.rollout == rollout:
+                self._purses[candidate].restore(bill)
 
     def latest_pairs(self, limit: int, rollout: str | None) -> list[dict[str, object]]:
         """The newest pairs, newest first."""

@@ -26,7 +26,16 @@ from shadowproxy import control
 from shadowproxy.admin.app import Health
 from shadowproxy.config import Config
 from shadowproxy.control import Channel, Hello, Listening, PairsReply, PairsRequest, Ready, Reference, Report
-from shadowproxy.counts import LLM_JUDGE_COST, LLM_JUDGE_TOKENS, PROCESS_STARTS, RELOADS, Counts, Totals
+from shadowproxy.counts import (
+    LLM_JUDGE_COST,
+    LLM_JUDGE_TOKENS,
+    PROCESS_STARTS,
+    RELOADS,
+    SPENT_COST,
+    SPENT_TOKENS,
+    Counts,
+    Totals,
+)
 from shadowproxy.errors import ConfigError, ShadowproxyError, StartError
 from shadowproxy.judging import Judge
 from shadowproxy.promote.phases import Order
@@ -438,8 +447,8 @@ class Supervisor:
             for reference in self._references.values():
                 channel.send(reference)
             for rollout in self.judge.rollouts:
-                tokens, cost = self.totals.value(LLM_JUDGE_TOKENS, rollout), self.totals.value(LLM_JUDGE_COST, rollout)
-                channel.send(control.Spent(rollout, int(tokens), cost))
+                spent = [self.totals.value(each, rollout) for each in (SPENT_TOKENS, SPENT_COST, LLM_JUDGE_TOKENS, LLM_JUDGE_COST)]
+                channel.send(control.Spent(rollout, spent[0], spent[1], int(spent[2]), spent[3]))
         while (message := await channel.receive()) is not None:
             child.heard_at = time.monotonic()
             if child.boot != boot:

@@ -24,6 +24,7 @@ from shadowproxy.counts import (
     PAIRS_ISSUED,
     PAIRS_PENDING,
     PAIRS_RESOLVED,
+    SPENT_TOKENS,
     STEP_FAILURES,
     SUPPRESSED,
     UNITS,
@@ -36,6 +37,7 @@ from shadowproxy.journal.reader import read as read_journal
 from shadowproxy.journal.sink import JournalSink, NoSink
 from shadowproxy.processes.shadow import build_shadow
 from shadowproxy.shadow import Shadow
+from shadowproxy.spending import Bill
 from shadowproxy.tasks import Tasks
 from shadowproxy.testing.faults import FaultyServer
 from tests.gateway.wires import Upstream, closed_port, until
@@ -409,3 +411,52 @@ async def test_what_no_model_could_embed_is_in_the_journal_all_the_same() -> Non
         await until(lambda: p.resolved() == {"dropped_local": 1})
         assert p.totals().value(STEP_FAILURES, "embed") == 1
         assert sink.arms == ["primary", "v2"]
+
+
+# --- what copies may cost ---------------------------------------------------------------------------------------------------
+
+
+def chat_reply_of(tokens: int) -> bytes:
+    choice = {"index": 0, "message": {"role": "assistant", "content": "Paris."}, "finish_reason": "stop"}
+    body = orjson.dumps({"choices": [choice], "usage": {"prompt_tokens": tokens, "completion_tokens": 0}})
+    return b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body)
+
+
+async def test_a_candidate_that_has_spent_its_ceiling_is_asked_no_more() -> None:
+    async with Upstream(chat_reply_of(10)) as up, pipeline(up.url, arm={"ceiling": {"tokens": 50}}) as p:
+        for number in range(8):
+            p.shadow.receive(frame(number))
+            await until(lambda number=number: p.resolved().get("ok", 0) + p.counts.get(NOT_MIRRORED, "ceiling") == number + 1)
+        assert p.resolved() == {"ok": 5}
+        assert p.counts.get(NOT_MIRRORED, "ceiling") == 3
+        assert p.counts.get(SPENT_TOKENS, p.rollout) == 50
+        assert p.totals().value(PAIRS_ISSUED, p.rollout) == 5, "what is not asked is no pair, and nothing is lost"
+
+
+async def test_what_an_earlier_boot_has_spent_is_not_spent_twice() -> None:
+    async with Upstream(chat_reply_of(10)) as up, pipeline(up.url, arm={"ceiling": {"tokens": 50}}) as p:
+        p.shadow.restore_spending(p.rollout, Bill(45))
+        p.shadow.restore_spending("another-rollout", Bill(1000))
+        p.shadow.receive(frame(0))
+        await until(lambda: p.resolved() == {"ok": 1})
+        p.shadow.receive(frame(1))
+        assert p.counts.get(NOT_MIRRORED, "ceiling") == 1
+        assert p.counts.get(SPENT_TOKENS, p.rollout) == 10, "the earlier boot has counted its own"
+
+
+async def test_a_ceiling_in_money_goes_by_the_prices() -> None:
+    prices = {"prices": {"models": [{"model": "*", "prompt": 100_000.0, "completion": 0.0}]}}
+    async with Upstream(chat_reply_of(10)) as up, pipeline(up.url, arm={"ceiling": {"cost": 2.5}}, compare=prices) as p:
+        for number in range(5):
+            p.shadow.receive(frame(number))
+            await until(lambda number=number: p.resolved().get("ok", 0) + p.counts.get(NOT_MIRRORED, "ceiling") == number + 1)
+        assert p.resolved() == {"ok": 3}, "a copy costs 1: after the third no more"
+
+
+async def test_copies_that_nobody_reads_cost_what_those_cost_that_are_read() -> None:
+    async with Upstream(chat_reply_of(10)) as up, pipeline(up.url, arm={"ceiling": {"tokens": 1000}}) as p:
+        p.shadow.receive(frame(0))
+        await until(lambda: p.resolved() == {"ok": 1})
+        p.shadow.receive(frame(1, is_compared=False))
+        await until(lambda: p.counts.get(COPIES, "v2", "ok") == 2)
+        assert p.counts.get(SPENT_TOKENS, p.rollout) == 20

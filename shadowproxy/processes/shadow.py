@@ -13,7 +13,7 @@ import orjson
 from shadowproxy.bookkeeping import Book, OnFrozen, Slicer, TailReferences, tail_gates
 from shadowproxy.child import Leash, Spec, main, spare_the_collector, unexpected
 from shadowproxy.comparing import dialects_of, load_means
-from shadowproxy.config import Config, Embed, build
+from shadowproxy.config import Candidate, Config, Embed, build
 from shadowproxy.control import Listening, Message, PairsReply, PairsRequest, Reference, Spent
 from shadowproxy.counts import STEP_FAILURES, Counts
 from shadowproxy.embed.loading import load as load_embedder
@@ -30,6 +30,7 @@ from shadowproxy.mirror.arms import as_candidate, dispatch_of
 from shadowproxy.mirror.dispatch import ArmDispatch
 from shadowproxy.opinions import Opinions
 from shadowproxy.shadow import OnCompared, Shadow
+from shadowproxy.spending import Bill, Ceiling, Purse
 from shadowproxy.tasks import Guard, Tasks
 from shadowproxy.telemetry.loading import load as load_telemetry
 
@@ -104,9 +105,11 @@ async def run_shadow(spec: Spec) -> None:
                 leash.send(PairsReply(ask, orjson.dumps(shadow.latest_pairs(limit, rollout))))
             case Reference(rollout, route, measure, seconds):
                 shadow.freeze_reference(rollout, route, measure, seconds)
-            case Spent(rollout, tokens, cost):
-                if budget is not None and rollout not in restored:  # said again on every new line to the supervisor
-                    budget.restore(rollout, Spending(tokens, cost))
+            case Spent(rollout):
+                if rollout not in restored:  # said again on every new line to the supervisor
+                    shadow.restore_spending(rollout, Bill(message.tokens, message.cost))
+                    if budget is not None:
+                        budget.restore(rollout, Spending(message.judge_tokens, message.judge_cost))
                 restored.add(rollout)
             case _:
                 unexpected(message)
@@ -202,6 +205,7 @@ def build_shadow(
         each.name: Book(config.rollout_id(each), each.name, config.gates, config.units, references, counts, chance, has_control=has_control)
         for each in config.candidates
     }
+    prices = config.compare.prices.models
     return Shadow(
         tuple(shares),
         arms,
@@ -213,12 +217,18 @@ def build_shadow(
         bytes_bound=config.handover.pending_bytes,
         pairs_kept=config.admin.pairs,
         slicer=Slicer(config.slices),
+        purses={each.name: Purse(_ceiling(each)) for each in config.candidates},
+        dearest=(max((each.prompt for each in prices), default=0.0), max((each.completion for each in prices), default=0.0)),
         units=config.units,
         dialects=dialects_of(config),
         opinions=opinions,
         on_compared=on_compared,
         sink=sink,
     )
+
+
+def _ceiling(candidate: Candidate) -> Ceiling:
+    return Ceiling(candidate.ceiling.tokens, candidate.ceiling.cost) if candidate.ceiling is not None else Ceiling()
 
 
 if __name__ == "__main__":

@@ -167,3 +167,25 @@ async def test_orphans_end_by_themselves_when_the_supervisor_is_killed() -> None
             serve.process.kill()
             await eventually(lambda: serve.everyone() == [], within_s=5)
             assert "Traceback" not in serve.log
+
+
+async def test_a_ceiling_holds_over_a_restart_of_the_shadow_process() -> None:
+    async with contextlib.AsyncExitStack() as stack:
+        primary = await stack.enter_async_context(EchoServer(lifetime_s=60))
+        candidate = await stack.enter_async_context(EchoServer(lifetime_s=60))
+        tree = echo_tree(primary.url, candidate.url)
+        (arm,) = tree["candidates"]
+        # What is no answer of a model reports nothing, and is billed by its length: some three thousand tokens a copy.
+        serve = await stack.enter_async_context(serving({**tree, "candidates": [{**arm, "ceiling": {"tokens": 10_000}}]}))
+        for _ in range(2):
+            await ask(serve.address, ASKED)
+        await serve.wait_until(lambda scrape: scrape.value("shadowproxy_spent_tokens_total") > 4000)
+        spent = (await serve.settled()).value("shadowproxy_spent_tokens_total")
+        (shadow,) = serve.pids("shadow")
+        os.kill(shadow, signal.SIGKILL)
+        await eventually(lambda: serve.pids("shadow") not in ([], [shadow]))
+        scrape = await serve.scrape()
+        while not scrape.value("shadowproxy_not_mirrored_total", reason="ceiling"):
+            await ask(serve.address, ASKED)
+            scrape = await serve.settled()
+        assert spent < scrape.value("shadowproxy_spent_tokens_total") < 10_000 + spent
