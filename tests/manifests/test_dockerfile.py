@@ -9,6 +9,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.manifests.overlays import ROOT
 
@@ -16,11 +17,12 @@ TEXT = (ROOT / "Dockerfile").read_text(encoding="utf-8")
 STEPS = [line.split(maxsplit=1) for line in TEXT.replace("\\\n", " ").splitlines() if line and not line.startswith("#")]
 
 
-def test_hadolint_finds_nothing() -> None:
+@pytest.mark.parametrize("path", ["Dockerfile", "pipelines/Dockerfile"])
+def test_hadolint_finds_nothing(path: str) -> None:
     program = shutil.which("hadolint") or shutil.which("hadolint", path=str(Path(sys.executable).parent))
     if program is None:
         pytest.skip("hadolint is not here")
-    done = subprocess.run([program, str(ROOT / "Dockerfile")], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run([program, str(ROOT / path)], capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stdout) == (0, "")
 
 
@@ -30,6 +32,11 @@ def test_last_stage_builds_nothing_and_is_nobody() -> None:
     assert stage[0][1].endswith("-slim-bookworm")
     assert "RUN" not in [word for word, _ in stage]
     assert ["USER", "65532:65532"] in stage
+
+
+def test_the_image_of_pipelines_is_built_on_this_one() -> None:
+    tag = next(each["newTag"] for each in yaml.safe_load((ROOT / "manifests" / "base" / "kustomization.yaml").read_text())["images"])
+    assert f"FROM shadowproxy:{tag}\n" in (ROOT / "pipelines" / "Dockerfile").read_text(encoding="utf-8")
 
 
 def test_arguments_of_the_manifests_follow_the_entry_point() -> None:

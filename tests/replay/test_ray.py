@@ -159,6 +159,7 @@ def test_a_worker_that_dies_and_a_run_that_is_stopped_ask_nothing_twice(
 ) -> None:
     pytest.importorskip("ray", reason="ray is not installed")
     monkeypatch.setenv("CANDIDATE_KEY", "sk-of-the-candidate")
+    monkeypatch.setenv("HOME", str(tmp_path))  # a Ray of our own keeps its token there
     settings = configured(tmp_path, candidates=[{"name": "v2", "url": arm.url, "auth": {"env": "CANDIDATE_KEY"}}])
     command = ("replay", captured(tmp_path / "j", REQUESTS), "-c", settings, "--concurrency", 2)
     process = started(*command, "--engine", "ray", "--shards", 2, "--work", "w", "--json", cwd=tmp_path)
