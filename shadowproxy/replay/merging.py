@@ -14,6 +14,9 @@ from shadowproxy.replay.command import judged
 from shadowproxy.replay.judging import Judged
 from shadowproxy.replay.work import About, Work, about
 
+#: Shards that import a capture redact it each under a key of its own, unless there is one for all.
+_OF_A_CAPTURE = "(a capture that is no journal: import it first, or configure journal.redact.key)"
+
 
 @dataclass(frozen=True, slots=True)
 class Merged:
@@ -55,7 +58,7 @@ def _ordered(found: Sequence[tuple[Path, About]]) -> list[tuple[Path, About]]:
     folder, first = found[0]
     for other, each in found[1:]:
         if (each.source, each.requests, each.share.of) != (first.source, first.requests, first.share.of):
-            raise InputError(f"{other}: is a share of other requests than {folder}; merge the shards of one replay")
+            raise InputError(f"{other}: is a share of other requests than {folder}; merge the shards of one replay {_OF_A_CAPTURE}")
         if each.by != first.by:
             raise InputError(
                 f"{other}: was asked or compared in another way than {folder}; run both with the same configuration and version"

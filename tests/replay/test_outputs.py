@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 from shadowproxy.replay.outputs import outputs_of
-from tests.replay.arms import says
+from tests.replay.arms import Arm, says
 from tests.replay.captures import captured, configured, question, run
 
 
@@ -59,3 +60,23 @@ def test_the_only_share_has_no_verdict_either(tmp_path: Path, monkeypatch: pytes
 def test_a_share_has_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("replay", "j", "-c", configured(tmp_path), "--shard", "1/2", "--outputs", "out") == 2
     assert "give them to replay merge" in capsys.readouterr().err
+
+
+def test_shards_of_a_capture_of_others_need_one_key_for_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each redacts for itself: the same address under another name is another request."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("JOURNAL_KEY", "0123456789abcdef" * 2)
+    Path("p.jsonl").write_text("".join(json.dumps({"id": n, "prompt": f"Who is ann{n}@example.com?"}) + "\n" for n in range(8)))
+    with Arm() as arm:
+        plain = configured(tmp_path, arm.url, primary={"url": arm.url})
+        keyed = configured(
+            tmp_path, arm.url, name="k.yaml", primary={"url": arm.url}, journal={"to": "j", "redact": {"key": {"env": "JOURNAL_KEY"}}}
+        )
+        for settings, name in ((plain, "p"), (keyed, "k")):
+            for index in (1, 2):
+                assert run("replay", "p.jsonl", "-c", settings, "--shard", f"{index}/2", "--work", f"{name}{index}") == 0
+    assert run("replay", "merge", "p1", "p2", "-c", plain) == 2
+    assert "import it first, or configure journal.redact.key" in capsys.readouterr().err
+    assert run("replay", "merge", "k1", "k2", "-c", keyed) == 3
