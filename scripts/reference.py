@@ -113,7 +113,7 @@ def meaning_of(section: type[BaseModel], name: str) -> str:
     """The docstring below the field, in the class that defines it. Raises ``KeyError`` where there is none."""
     for owner in section.__mro__:
         if name in inspect.get_annotations(owner):
-            return _docstrings(config.__file__)[f"{owner.__name__}.{name}"]
+            return _docstrings(inspect.getfile(owner))[f"{owner.__name__}.{name}"]
     raise KeyError(f"{section.__name__}.{name}")
 
 

@@ -160,9 +160,11 @@ NAMED_ONLY = {"enabled", "name", "level", "format"}
 
 
 def sections() -> list[ast.ClassDef]:
-    tree = ast.parse(Path(config.__file__).read_text(encoding="utf-8"))
     known = {name for name, value in vars(config).items() if isinstance(value, type) and issubclass(value, config.Section)}
-    return [node for node in tree.body if isinstance(node, ast.ClassDef) and node.name in known]
+    trees = [ast.parse(path.read_text(encoding="utf-8")) for path in sorted(Path(config.__file__).parent.glob("*.py"))]
+    found = [node for tree in trees for node in tree.body if isinstance(node, ast.ClassDef) and node.name in known]
+    assert {node.name for node in found} == known
+    return found
 
 
 def undocumented(section: ast.ClassDef) -> list[str]:
@@ -229,3 +231,25 @@ def test_prompt_file_is_part_of_what_is_judged(tmp_path: Path) -> None:
 def test_candidate_that_cannot_be_asked_so_is_refused(candidate: dict[str, object], words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         build({"primary": {"url": "http://a:1"}, "candidates": [{"name": "v2", "url": "http://a:1", **candidate}]})
+
+
+@pytest.mark.parametrize(
+    ("ceiling", "said"),
+    [
+        ({}, "candidates[0].ceiling: bounds nothing; write tokens: or cost:"),
+        ({"tokens": 0}, "candidates[0].ceiling.tokens: 0"),
+        ({"cost": 5}, "has a ceiling on the cost of v2 and no prices"),
+    ],
+)
+def test_a_ceiling_that_bounds_nothing_is_refused(ceiling: dict[str, float], said: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        config.build({"primary": {"url": "http://a:1"}, "candidates": [{"name": "v2", "url": "http://b:1", "ceiling": ceiling}]})
+    assert said in str(caught.value)
+
+
+def test_raising_a_ceiling_begins_no_new_rollout() -> None:
+    trees = [{"tokens": 5}, {"tokens": 50}, None]
+    built = [
+        config.build({"primary": {"url": "http://a:1"}, "candidates": [{"name": "v2", "url": "http://b:1", "ceiling": c}]}) for c in trees
+    ]
+    assert len({each.rollout_id(each.candidates[0]) for each in built}) == 1
