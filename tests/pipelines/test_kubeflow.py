@@ -23,7 +23,7 @@ PIPELINE = Path(__file__).resolve().parents[2] / "pipelines" / "kubeflow.py"
 DOCKERFILE = PIPELINE.with_name("Dockerfile")
 INSTALL_S, RUN_S = 240.0, 150.0
 
-#: Runs the pipeline as ``kfp.local`` does it, and prints what came out of it.
+#: Runs the pipeline as ``kfp.local`` does it, and writes what came out of it: standard output is shared with the steps.
 DRIVER = """
 import json, sys
 sys.path.insert(0, sys.argv[1])
@@ -31,7 +31,7 @@ import kubeflow
 from kfp import local
 local.init(runner=local.SubprocessRunner(use_venv=False), pipeline_root="out", raise_on_error=False)
 task = kubeflow.replay(**json.loads(sys.argv[2]))
-print("OUTPUTS " + json.dumps(task.outputs))
+open("outputs.json", "w").write(json.dumps(task.outputs))
 """
 
 
@@ -72,9 +72,9 @@ def run_locally(python: Path, folder: Path, **arguments: Any) -> tuple[dict[str,
     """Outputs of the pipeline, and everything that was said."""
     command = [python, "-W", "ignore", "-c", DRIVER, PIPELINE.parent, json.dumps(arguments)]
     done = subprocess.run(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=RUN_S, check=False)
-    line = next((each for each in done.stdout.splitlines() if each.startswith("OUTPUTS ")), None)
-    assert line is not None, done.stdout
-    return json.loads(line.removeprefix("OUTPUTS ")), done.stdout
+    assert done.returncode == 0, done.stdout
+    outputs: dict[str, Any] = json.loads((folder / "outputs.json").read_text())
+    return outputs, done.stdout
 
 
 def artifact(folder: Path, name: str) -> Path:
