@@ -193,7 +193,7 @@ METRICS: tuple[Metric, ...] = tuple(value for value in list(globals().values()) 
 #: is counted under one of these, and a test compares them with the code.
 NOT_MIRRORED_REASONS: Mapping[str, str] = MappingProxyType(
     {
-        "no_candidates": "the configuration names no candidate",
+        "no_candidates": "the configuration names no candidate; with a journal it is kept there all the same",
         "kill_switch": "a kill switch is on: mirror.kill_switch_file exists, or /mirroring?on=false was asked for",
         "not_inference": "the path is neither a known inference path nor a configured route, so asking twice might do something twice",
         "method": "the method is not POST: only POST asks a model something",

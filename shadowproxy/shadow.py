@@ -125,6 +125,7 @@ class Shadow:
         sink: Sink | None = None,
     ) -> None:
         self._sink: Sink = sink or NoSink()
+        self._has_sink = not isinstance(self._sink, NoSink)
         self._opinions = opinions
         self._on_compared = on_compared
         self._dialects = dialects
@@ -181,9 +182,11 @@ class Shadow:
         arms = arms_for(primary.id, self._shares)
         candidates = [arm for arm in arms if arm != CONTROL]
         if not candidates:
-            return "candidate_sampled_out"
+            self._keep(primary)
+            return "candidate_sampled_out" if self._books else "no_candidates"
         candidates = [arm for arm in candidates if self._purses[arm].has_room()]
         if not candidates:
+            self._keep(primary)
             return "ceiling"
         arms = tuple([arm for arm in arms if arm == CONTROL or arm in candidates])
         for candidate in candidates:
@@ -194,6 +197,27 @@ class Shadow:
         self._issue(primary, arms, candidates)
         return ""
 
+    def _keep(self, primary: Exchange) -> None:
+        """Nobody is asked; the journal gets the primary's answer alone, for a candidate of later days."""
+        if self._has_sink:
+            size = _size_of(primary)
+            self._pending += 1
+            self._pending_bytes += size
+            self._bench.submit(partial(self._session, primary), partial(self._kept, primary, size))
+
+    def _kept(self, primary: Exchange, size: int, session: str) -> None:
+        self._pending -= 1
+        self._pending_bytes -= size
+        with self._guard("journal"):
+            self._sink.offer(primary, (), session)
+
+    def _session(self, primary: Exchange) -> str:
+        """On the thread: what tells the request's session from others."""
+        try:
+            return session_of(primary.request, read_asked(primary.request), self._units)
+        except Exception:  # noqa: BLE001 - a request that cannot be read belongs to none
+            return ""
+
     def _issue(self, primary: Exchange, arms: tuple[str, ...], candidates: list[str]) -> None:
         entries = {}
         for candidate in candidates:
@@ -202,7 +226,7 @@ class Shadow:
             self._counts.add(PAIRS_ISSUED, rollout, primary.route, "candidate")
             if CONTROL in arms:
                 self._counts.add(PAIRS_ISSUED, rollout, primary.route, "control")
-        size = len(primary.request.body) + (sum(len(piece) for _, piece in primary.reply.reads) if primary.reply else 0)
+        size = _size_of(primary)
         ticket = _Ticket(primary, set(arms), entries, size)
         self._pending += 1
         self._pending_bytes += size
@@ -465,6 +489,11 @@ class Shadow:
         for book in self._books.values():
             with self._guard("cells"):
                 book.close()
+
+
+def _size_of(primary: Exchange) -> int:
+    """Bytes of its bodies."""
+    return len(primary.request.body) + (sum([len(piece) for _, piece in primary.reply.reads]) if primary.reply is not None else 0)
 
 
 def _shown_pair(

@@ -183,7 +183,7 @@ class Supervisor:
         if self._config.listen_mirrored is not None:
             self._mirrored_sockets = bind(self._config.listen_mirrored, self._config.workers)
         await self._control.start()
-        if self._config.candidates:
+        if self._config.hands_over:
             self._children.append(Child("shadow", "shadow", self._spec("shadow", self._config)))
         for index in range(self._config.workers):
             fds, mirrored_fds = [
@@ -255,7 +255,7 @@ class Supervisor:
             return f"{', '.join(fixed)} cannot change while running; restart instead"
         self._generation += 1
         old, new = self._shadow(), None
-        if config.candidates:
+        if config.hands_over:
             new = Child("shadow", "shadow", self._spec("shadow", config))
             if not await self._started(new):
                 return "the new shadow process did not start; its message is in the log"

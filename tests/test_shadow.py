@@ -460,3 +460,37 @@ async def test_copies_that_nobody_reads_cost_what_those_cost_that_are_read() -> 
         p.shadow.receive(frame(1, is_compared=False))
         await until(lambda: p.counts.get(COPIES, "v2", "ok") == 2)
         assert p.counts.get(SPENT_TOKENS, p.rollout) == 20
+
+
+# --- what is kept where nobody is asked -------------------------------------------------------------------------------------
+
+
+async def test_without_a_candidate_the_journal_keeps_the_primary_alone(tmp_path: Path) -> None:
+    sink = JournalSink(build({"primary": {"url": "http://127.0.0.1:9"}, "journal": {"to": str(tmp_path)}}).journal, {})  # type: ignore[arg-type]
+    sink.start()
+    config = build({"primary": {"url": "http://127.0.0.1:9"}, "control": {"percent": 100}})
+    counts, tasks = Counts(), Tasks()
+    shadow = build_shadow(config, counts, tasks, lambda *_: None, sink=sink)
+    body = {"model": "m", "user": "u-1", "messages": [{"role": "user", "content": "capital?"}]}
+    shadow.receive(frame(0, body=body))
+    shadow.receive(frame(1, body={**body, "previous_response_id": "r"}))
+    await shadow.finish(5)
+    await sink.close(5)
+    shadow.close()
+    await tasks.close()
+    (record,) = read_journal(str(tmp_path))
+    assert (record.id, record.others) == ("id-0", ())
+    assert record.session
+    assert counts.get(NOT_MIRRORED, "no_candidates") == 1
+    assert counts.get(NOT_MIRRORED, "stateful") == 1, "what must not be asked twice is of no use to a replay"
+
+
+async def test_what_no_candidate_was_chosen_for_is_kept_too(tmp_path: Path) -> None:
+    sink = JournalSink(build({"primary": {"url": "http://127.0.0.1:9"}, "journal": {"to": str(tmp_path)}}).journal, {})  # type: ignore[arg-type]
+    sink.start()
+    async with pipeline("http://127.0.0.1:9", arm={"percent": 0}, sink=sink) as p:
+        p.shadow.receive(frame(0))
+        await p.shadow.finish(5)
+        await sink.close(5)
+        assert p.counts.get(NOT_MIRRORED, "candidate_sampled_out") == 1
+    assert [record.id for record in read_journal(str(tmp_path))] == ["id-0"]

@@ -104,6 +104,11 @@ class Config(Section):
             raise ValueError("has more than 50 names; each is a metric label and a stratum of the verdict, so group paths")
         return value
 
+    @property
+    def hands_over(self) -> bool:
+        """Somebody wants finished exchanges: candidates that are asked the same, or a journal that keeps them for those to come."""
+        return bool(self.candidates) or self.journal is not None
+
     def digest(self) -> str:
         """sha256 of the whole configuration, defaults included. Secrets are not in it: only where they are read from."""
         return hashlib.sha256(orjson.dumps(self.model_dump(mode="json"), option=orjson.OPT_SORT_KEYS)).hexdigest()

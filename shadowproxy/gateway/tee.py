@@ -46,7 +46,7 @@ class Mirroring:
         self._sample_header = mirror.sample_by.partition(":")[2].lower().encode()
         self._marker_header = (mirror.marker_header or "").lower().encode()
         self._compared_fraction = config.compare.percent / 100
-        self._has_arms = bool(config.candidates)
+        self._is_wanted = config.hands_over
         self._kill_switch = mirror.kill_switch_file
         self.max_request_bytes = mirror.max_request_bytes
         self.max_reply_bytes = mirror.max_reply_bytes
@@ -71,7 +71,7 @@ class Mirroring:
 
     def refusal(self, head: RequestHead, route: str) -> tuple[str, bytes]:
         """(reason, ""), or ("", request id) where the exchange is to be mirrored."""
-        if not self._has_arms:
+        if not self._is_wanted:
             return "no_candidates", b""
         if not (self.is_on and self.is_allowed):
             return "kill_switch", b""

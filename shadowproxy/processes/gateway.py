@@ -35,13 +35,13 @@ async def run_gateway(spec: Spec) -> None:
     leash = Leash("gateway", spec, counts, tasks)
     writer = HandoverWriter(Path(spec.handover), config.handover.buffer_bytes, tasks)
     gateway = Gateway(config, writer, tasks, spec.name)
-    if config.candidates:
+    if config.hands_over:
         writer.start()
     await gateway.listen([socket.socket(fileno=fd) for fd in spec.fds], [socket.socket(fileno=fd) for fd in spec.mirrored_fds])
     tasks.start("sweep", gateway.sweep_forever())
     spare_the_collector()
 
-    if config.candidates:
+    if config.hands_over:
         await writer.connected(_FIRST_LINE_S)
 
     def refresh() -> None:
@@ -70,7 +70,7 @@ def _adopt(gateway: Gateway, writer: HandoverWriter, text: bytes, handover: str)
         gateway.adopt(config)
     except (ShadowproxyError, ValueError) as exc:
         return str(exc)
-    if config.candidates:
+    if config.hands_over:
         writer.move(Path(handover), config.handover.buffer_bytes)
     return ""
 

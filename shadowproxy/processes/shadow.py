@@ -92,7 +92,7 @@ async def run_shadow(spec: Spec) -> None:
     await server.look()  # where there is no room for a socket's file yet, it is tried again
     tasks.start("sweep", _sweep_forever(shadow))
     tasks.start("stay reachable", _stay_reachable(server))
-    embedding = await _start_embedding(config.embed)
+    embedding = await _start_embedding(config.embed) if config.candidates else None  # else nothing is compared
     shadow.start(embedding, await asyncio.to_thread(load_means, config.compare, tells_language=config.slices.language))
     if judge is not None:
         judge.start()

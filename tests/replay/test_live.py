@@ -50,14 +50,14 @@ async def test_a_journal_of_serve_gives_the_verdict_of_serve(tmp_path: Path) -> 
         await serve.wait_for("shadowproxy_pairs_counted_total", REQUESTS)
         await serve.wait_for("shadowproxy_journal_records_total", REQUESTS, result="written")
         live = await counted(serve)
-        asked_before = primary.requests + candidate.requests
+        asked_before = len(primary.requests) + len(candidate.requests)
         config = tmp_path / "config.yaml"
         config.write_text(yaml.safe_dump(tree))
         code, out, err = await run_cli(
             *("replay", str(tmp_path / "journal"), "-c", str(config), "--recorded", "v2", "--json", "--work", str(tmp_path / "work"))
         )
         assert code in (0, 3, 4), err
-        assert primary.requests + candidate.requests == asked_before, "everything was recorded: nobody is asked"
+        assert len(primary.requests) + len(candidate.requests) == asked_before, "everything was recorded: nobody is asked"
     replayed = json.loads(out)
     assert replayed["state"] == live["state"]
     seen = {
@@ -68,3 +68,23 @@ async def test_a_journal_of_serve_gives_the_verdict_of_serve(tmp_path: Path) -> 
         assert seen["replay"][gate]["n"] == each["n"], gate
         assert abs(seen["replay"][gate]["mean"] - each["mean"]) < _ROUNDED, gate
     assert seen["replay"]["error"]["mean"] == seen["live"]["error"]["mean"] > 0
+
+
+async def test_what_is_captured_without_a_candidate_can_be_replayed(tmp_path: Path) -> None:
+    async with contextlib.AsyncExitStack() as stack:
+        primary = await stack.enter_async_context(RecordedLLM(Behaviour(speed=100)))
+        candidate = await stack.enter_async_context(RecordedLLM(Behaviour(variant="equal", speed=100, seed=2)))
+        tree: dict[str, Any] = {**PLAIN, "primary": {"url": primary.url}, "journal": {"to": str(tmp_path / "journal"), "flush_s": 0.1}}
+        serve = await stack.enter_async_context(serving(tree))
+        for prompt in load().prompts[:12]:
+            body = {"model": "m", "messages": [{"role": "user", "content": prompt.user}]}
+            await ask(serve.address, request("POST", json.dumps(body).encode(), JSON, target="/v1/chat/completions"))
+        await serve.wait_for("shadowproxy_journal_records_total", 12, result="written")
+        config = tmp_path / "config.yaml"
+        config.write_text(yaml.safe_dump({**PLAIN, "candidates": [{"name": "v2", "url": candidate.url}], "embed": {"backend": "none"}}))
+        code, out, err = await run_cli(
+            *("replay", str(tmp_path / "journal"), "-c", str(config), "--json", "--work", str(tmp_path / "work"))
+        )
+        assert code == 3, err
+        assert (len(primary.requests), len(candidate.requests)) == (12, 12)
+    assert {each["gate"]: each["n"] for each in json.loads(out)["gates"]}["error"] == 12
