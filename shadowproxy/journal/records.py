@@ -28,8 +28,13 @@ class Body(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     withheld: str = ""
 
     def data(self) -> bytes:
-        """The bytes."""
+        """The bytes. Raises ``ValueError`` for base64 that is none: a record may be written elsewhere."""
         return base64.b64decode(self.base64) if self.base64 else self.text.encode()
+
+    def check(self) -> None:
+        """Raises as :meth:`data` does."""
+        if self.base64:
+            self.data()
 
 
 class Reading(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 import orjson
 
+from shadowproxy.errors import ProtocolError
 from shadowproxy.exchange import ARM_HEADER, Headers, Request
 from shadowproxy.wire.fields import FIELDS
 from shadowproxy.wire.mesh import traced_as_copy
@@ -28,6 +30,12 @@ _REWRITTEN = frozenset(
         b"upgrade",
     }
 )
+
+
+#: RFC 9110 §5.6.2 (token) and §5.5 (field value), RFC 9112 §3.2 (target); bytes above ASCII are passed on as they came.
+_TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_VALUE = re.compile(rb"[\t -~\x80-\xff]*")
+_TARGET = re.compile(rb"[!-~\x80-\xff]+")
 
 
 class ArmRewrite:
@@ -62,15 +70,35 @@ class ArmRewrite:
 
 
 def copy_of(request: Request, rewrite: ArmRewrite, span_id: bytes) -> bytes:
-    """The whole HTTP/1.1 request for the arm, ready to write. ``span_id``: 16 hex digits, the copy's own in a traced request."""
+    """The whole HTTP/1.1 request for the arm, ready to write. ``span_id``: 16 hex digits, the copy's own in a traced request.
+
+    Raises :class:`ProtocolError` where a value would end its line: what came over a wire cannot hold that, a file can (:func:`is_http`).
+    """
     body = _body(request, rewrite)
     lines = [b"%b %b%b HTTP/1.1" % (request.method.encode(), rewrite.path_prefix, request.target.encode("latin-1")), *rewrite.own_lines]
     dropped = rewrite.dropped
     for name, value in traced_as_copy(request.headers, rewrite.arm, span_id):
         if name not in dropped and not FIELDS[name].is_secret:
             lines.append(b": ".join((name, value)))
-    lines.append(b"accept-encoding: identity\r\ncontent-length: %d\r\n\r\n" % len(body))
-    return b"\r\n".join(lines) + body
+    lines.append(b"accept-encoding: identity")
+    lines.append(b"content-length: %d" % len(body))
+    said = b"".join(lines)  # one look at all of it takes a microsecond, one at each value several
+    if b"\n" in said or b"\r" in said or b"\0" in said:
+        raise ProtocolError("a line break or NUL stands in its target, its method or a header")
+    return b"\r\n".join(lines) + b"\r\n\r\n" + body
+
+
+def is_http(request: Request) -> bool:
+    """Whether method, target and headers are what HTTP takes for such. For requests that come out of a file."""
+    try:
+        method, target = request.method.encode("ascii"), request.target.encode("latin-1")
+    except UnicodeEncodeError:
+        return False
+    return (
+        _TOKEN.fullmatch(method) is not None
+        and _TARGET.fullmatch(target) is not None
+        and all(_TOKEN.fullmatch(name) is not None and _VALUE.fullmatch(value) is not None for name, value in request.headers)
+    )
 
 
 def _body(request: Request, rewrite: ArmRewrite) -> bytes:

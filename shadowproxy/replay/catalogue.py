@@ -19,6 +19,7 @@ from shadowproxy.errors import InputError
 from shadowproxy.journal.reader import Damage, Unseal, located, segments_at
 from shadowproxy.journal.records import Record
 from shadowproxy.mirror.admission import refusal_of
+from shadowproxy.mirror.rewrite import is_http
 from shadowproxy.replay.cards import Cards, Shelf
 from shadowproxy.replay.plan import has_answer
 
@@ -129,7 +130,13 @@ def _left_out(record: Record, choice: Choice, route: str) -> str:
         return "method"
     if route == _OTHER:
         return "not_inference"
-    return refusal_of(record.request())
+    try:
+        for arm in record.arms:
+            arm.body.check()
+        request = record.request()
+    except ValueError:
+        return "its base64 cannot be decoded"
+    return refusal_of(request) if is_http(request) else "not_http"
 
 
 def _point(record: Record) -> float:

@@ -3,8 +3,9 @@ from __future__ import annotations
 import orjson
 import pytest
 
+from shadowproxy.errors import ProtocolError
 from shadowproxy.exchange import CREDENTIAL_HEADERS, Request
-from shadowproxy.mirror.rewrite import ArmRewrite
+from shadowproxy.mirror.rewrite import ArmRewrite, is_http
 from shadowproxy.mirror.rewrite import copy_of as copy_with_span
 from tests.gateway.wires import split
 
@@ -118,3 +119,19 @@ def test_parameters_are_put_over_the_request_s_and_null_takes_one_out() -> None:
         copy_of(Request("POST", "/v1/chat/completions", HEADERS, body), rewrite(parameters={"temperature": 0.2, "seed": None}))
     )
     assert orjson.loads(sent) == {"model": "m", "temperature": 0.2}
+
+
+@pytest.mark.parametrize("broken", ["a\r\nevil: 1", "a\nb", "a\rb", "a\0b"])
+@pytest.mark.parametrize("place", ["method", "target", "name", "value"])
+def test_nothing_in_a_request_ends_its_line(place: str, broken: str) -> None:
+    parts = {"method": "POST", "target": "/v1/chat/completions", "name": "x-tenant", "value": "t1", place: broken}
+    request = Request(parts["method"], parts["target"], ((parts["name"].encode(), parts["value"].encode()),), b"{}")
+    assert not is_http(request)
+    with pytest.raises(ProtocolError, match="line break"):
+        copy_of(request, rewrite())
+
+
+def test_what_clients_send_is_http() -> None:
+    assert is_http(Request("POST", "/v1/chat/completions?q=\xe9", (*HEADERS, (b"x-empty", b""), (b"x-odd", b"\ta \xff")), b""))
+    for target in ("", "/a b", "/a\x7f", "/\u20ac"):
+        assert not is_http(Request("POST", target, (), b"")), target
