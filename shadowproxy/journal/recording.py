@@ -100,6 +100,24 @@ class Recorder:
             rollout=self._rollouts.get(exchange.arm, ""),
         )
 
+    def finds(self, record: Record) -> frozenset[str]:
+        """Every value that redaction finds in a request and the primary's answer to it, as they are recorded. None where bodies are kept
+        as they are."""
+        found: set[str] = set()
+        if self._redactor is None:
+            return frozenset()
+
+        def seen(_kind: str, value: str) -> str:
+            found.add(value)
+            return value
+
+        redactor = Redactor(seen, self._redactor.search, self._redactor.fields)
+        redactor.text(record.target)
+        for headers, body in ((record.headers, record.body), (record.primary.headers, record.primary.body)):
+            named = dict(headers)
+            redactor.redact(body.data(), _media_type(named.get("content-type", "").encode("latin-1", "replace")))
+        return frozenset(found)
+
     # --- headers and targets ------------------------------------------------------------------------------------------
 
     def _headers(self, headers: Headers) -> TextHeaders:

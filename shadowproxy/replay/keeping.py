@@ -1,7 +1,7 @@
 """What is kept of an answer: redacted before it reaches the disk, and compared as it stands there.
 
-A capture holds pseudonyms already, and a model that is asked about one says it again. What stands in the request or in the recorded answer
-is left as it is, or the same address would have two names in one pair.
+A capture holds pseudonyms already, and a model that is asked about one says it again. What is found in the request or in the recorded answer,
+too, is left as it is, or the same address would have two names in one pair.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ class Keeper:
     def __init__(self, section: Redact, rollouts: Mapping[str, str]) -> None:
         """Raises as :func:`recorder_for` does."""
         self.replaced = 0
-        self._known = ""
+        self._known: Record | None = None
+        self._finds: frozenset[str] | None = None
         self._recorder = recorder_for(section, rollouts, self._count, keeps=self._is_known)
 
     @property
@@ -34,11 +35,15 @@ class Keeper:
 
     def __call__(self, exchange: Exchange, known: Record) -> ArmRecord:
         """What this arm did, as it is kept beside ``known``."""
-        self._known = f"{known.target}\n{known.body.text}\n{known.primary.body.text}"
+        if known is not self._known:
+            self._known, self._finds = known, None
         return self._recorder.arm(exchange)
 
     def _is_known(self, value: str) -> bool:
-        return value in self._known
+        """Whole finds are compared: an address may be the end of another one that is known."""
+        if self._finds is None:  # most answers hold nothing, and what is known is not searched for them
+            self._finds = self._recorder.finds(self._known) if self._known is not None else frozenset()
+        return value in self._finds
 
     def _count(self, kind: str) -> None:
         self.replaced += 1

@@ -9,9 +9,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from shadowproxy.journal.reader import read
+from shadowproxy.journal.reader import lines_of, read
 from tests.replay.arms import Arm
-from tests.replay.captures import captured, configured, run
+from tests.replay.captures import capture, captured, configured, exchange, run
 
 
 @pytest.fixture
@@ -35,3 +35,20 @@ def test_a_capture_smuggles_no_header_to_an_arm(tmp_path: Path, arm: Arm, capsys
     assert len(arm.asked) == 22
     assert not [each for each in arm.asked if "evil" in each.headers]
     assert "3 requests of the capture were not asked: not_http" in capsys.readouterr().out
+
+
+def _kept(place: Path) -> str:
+    """All that is kept of answers."""
+    return "\n".join(line.decode() for path in sorted(place.iterdir()) for _, line in lines_of(str(path), None, lambda _: None))
+
+
+def test_what_is_part_of_something_known_is_not_known(tmp_path: Path) -> None:
+    words = "Mail joanna@b.com\nor carl@b.com about it."
+    place = capture(tmp_path / "journal", ((exchange(number, "x", words=words), (), "") for number in range(5)))
+    with Arm(answer=lambda _: "Ask anna@b.com, carl@b.com or joanna@b.com.au, please, and joanna@b.com.") as arm:
+        run("replay", place, "-c", configured(tmp_path, arm.url), "--work", "w")
+    said = _kept(tmp_path / "w" / "answers")
+    assert " anna@b.com" not in said
+    assert "joanna@b.com.au" not in said
+    assert "carl@b.com" in said
+    assert "and joanna@b.com." in said
