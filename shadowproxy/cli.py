@@ -137,7 +137,7 @@ def _add_verdict(commands: Commands) -> None:
         metavar="FILE",
         help="write a report: .html, .md, .xml (JUnit) or .json; repeatable",
     )
-    verdict.add_argument("--raw", action="store_true", help="show texts in reports as they are, with personal data and secrets")
+    verdict.add_argument("--raw", action="store_true", help="show texts as they are, with personal data and secrets")
     add_track(verdict)
     _add_offline(verdict)
     verdict.set_defaults(run=_verdict)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -21,8 +21,10 @@ from shadowproxy.offline.answers import Files, Joined, is_asked, joined, load
 from shadowproxy.offline.compare_command import as_line
 from shadowproxy.offline.comparing import Bench, Compared
 from shadowproxy.offline.trial import Trial, gates_for, without_time
+from shadowproxy.redaction.masking import redact
+from shadowproxy.report.contents import shown_pair
 from shadowproxy.report.gathering import Gathering
-from shadowproxy.report.pairs import of_compared
+from shadowproxy.report.pairs import PairShown, of_compared
 from shadowproxy.report.writing import Kind, write_reports
 from shadowproxy.terminal import LEGEND, verdict_table
 from shadowproxy.trackers.destinations import Destination
@@ -76,7 +78,7 @@ def run(inputs: Inputs, settings: Config, bench: Bench, *, as_json: bool) -> int
             sys.stdout.write(orjson.dumps(document, option=orjson.OPT_INDENT_2).decode() + "\n")
             sys.stdout.flush()
         else:
-            _print(console, document, recording, notes)
+            _print(console, document, recording, notes, is_raw=inputs.is_raw)
         tracked = tracking.finish(Evaluation(document, fitted.settings, gathering, notes, _sources(inputs) if tracking else ()))
     for line in told(tracked):
         print(line, file=sys.stderr)
@@ -147,7 +149,7 @@ class Recording:
         self._trial = Trial(settings)
         self._slicer = Slicer(settings.slices)
         self._number = 0
-        self._heaviest: list[tuple[float, int, Joined, Compared]] = []
+        self._heaviest: list[tuple[float, int, Compared]] = []
 
     def add(self, each: Joined, compared: Compared) -> None:
         """Count one pair, in the order of the file."""
@@ -160,18 +162,18 @@ class Recording:
             self._slicer.labels(each.request, asked, compared.candidate.primary_side),
         )
         self._trial.add(self._name, request, each.pair.primary.exchange.outcome, compared.candidate, compared.control)
-        self._weigh(each, compared)
+        self._weigh(compared)
 
-    def _weigh(self, each: Joined, compared: Compared) -> None:
+    def _weigh(self, compared: Compared) -> None:
         weight = weight_of(compared)
         if weight > 0:
-            entry = (weight, -self._number, each, compared)
+            entry = (weight, -self._number, compared)
             (heapq.heappush if len(self._heaviest) < _SHOWN else heapq.heappushpop)(self._heaviest, entry)
 
     @property
-    def heaviest(self) -> list[tuple[float, Joined, Compared]]:
+    def heaviest(self) -> list[PairShown]:
         """Pairs that differ most beyond what the primary differs from itself, the worst first."""
-        return [(weight, each, compared) for weight, _, each, compared in sorted(self._heaviest, key=lambda entry: entry[:2], reverse=True)]
+        return [of_compared(compared) for _, _, compared in sorted(self._heaviest, key=lambda entry: entry[:2], reverse=True)]
 
     def verdict(self) -> dict[str, Any]:
         """The document, after all pairs."""
@@ -222,20 +224,39 @@ def _sink(path: Path | None) -> BinaryIO | _NoSink:
 # --- for people -----------------------------------------------------------------------------------------------------------
 
 
-def _print(console: Console, document: Mapping[str, Any], recording: Recording, notes: tuple[str, ...]) -> None:
+def _print(console: Console, document: Mapping[str, Any], recording: Recording, notes: tuple[str, ...], *, is_raw: bool) -> None:
     console.print(verdict_table([document]))
     console.print(LEGEND)
+    print_reasons(console, document, is_raw=is_raw)
+    print_notes(console, notes, is_raw=is_raw)
+    print_heaviest(console, recording.heaviest, is_raw=is_raw)
+
+
+def print_reasons(console: Console, document: Mapping[str, Any], *, is_raw: bool) -> None:
+    """Why a verdict is what it is. Here and below texts are masked as in reports, unless ``is_raw``: a terminal is kept as a job's log."""
     console.print(f"\n[bold]{document['candidate']}: {document['state']}[/bold], because")
     reasons = Table.grid(padding=(0, 1, 0, 0))
     for reason in document["reasons"]:
-        reasons.add_row("  •", Text(reason["text"]))
+        reasons.add_row("  •", Text(_masked(reason["text"], is_raw)))
     console.print(reasons)
+
+
+def print_notes(console: Console, notes: Sequence[str], *, is_raw: bool) -> None:
+    """What a reader of the verdict should know."""
     for note in notes:
-        console.print(f"  note: {note}", markup=False, soft_wrap=True)
-    if recording.heaviest:
+        console.print(f"  note: {_masked(note, is_raw)}", markup=False, soft_wrap=True)
+
+
+def print_heaviest(console: Console, pairs: Sequence[PairShown], *, is_raw: bool) -> None:
+    """The first of these pairs."""
+    if pairs:
         console.print("\n[bold]Pairs that weigh most[/bold] (divergence, less that of the primary's own second answer)")
-        for weight, each, compared in recording.heaviest:
-            _print_pair(console, weight, each, compared)
+    for pair in pairs[:_SHOWN]:
+        _print_pair(console, shown_pair(pair, is_raw=is_raw))
+
+
+def _masked(text: str, is_raw: bool) -> str:
+    return text if is_raw else redact(text)
 
 
 def _about_files(files: Files) -> Iterator[str]:
@@ -245,13 +266,12 @@ def _about_files(files: Files) -> Iterator[str]:
         yield f"{files.unasked} lines of the candidate belong to no request of the primary and are left out"
 
 
-def _print_pair(console: Console, weight: float, each: Joined, compared: Compared) -> None:
-    worst = sorted(compared.candidate.divergences, key=lambda found: _ORDER.index(found.severity.value))[:1]
+def _print_pair(console: Console, pair: PairShown) -> None:
+    worst = sorted(pair.likeness.divergences, key=lambda found: _ORDER.index(found.severity.value))[:1]
     why = "; ".join(f"{found.kind}: {found.why or found.other}" for found in worst)
-    console.print(f"\n  {each.pair.id}  {weight:+.2f}  {_clipped(why)}", markup=False, soft_wrap=True)
-    for name, side in (("primary  ", each.pair.primary), ("candidate", each.pair.candidate)):
-        text = side.answer.text if side.answer is not None and side.answer.text else side.exchange.failure or "(no text)"
-        console.print(f"    {name}  {_clipped(text)}", markup=False, soft_wrap=True)
+    console.print(f"\n  {pair.id}  {pair.weight:+.2f}  {_clipped(why)}", markup=False, soft_wrap=True)
+    for name, arm in (("primary  ", pair.primary), ("candidate", pair.candidate)):
+        console.print(f"    {name}  {_clipped(arm.answer.text or '(no text)')}", markup=False, soft_wrap=True)
 
 
 _ORDER = ("critical", "major", "minor", "info")

@@ -121,7 +121,7 @@ def _add_common(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--outputs", type=Path, metavar="FOLDER", help="write verdict, exit-code and reasons as files, for output parameters of pipelines"
     )
-    command.add_argument("--raw", action="store_true", help="show texts in reports as they are kept, without masking")
+    command.add_argument("--raw", action="store_true", help="show texts as they are kept, without masking")
 
 
 def _replay(options: argparse.Namespace) -> int:

@@ -12,13 +12,10 @@ from typing import Any, Self
 
 import orjson
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
-from shadowproxy.offline.verdict_command import EXIT_CODES
+from shadowproxy.offline.verdict_command import EXIT_CODES, print_heaviest, print_notes, print_reasons
 from shadowproxy.replay.judging import Judged
 from shadowproxy.replay.outputs import outputs_of, write_outputs
-from shadowproxy.report.pairs import PairShown
 from shadowproxy.report.writing import Kind, write_reports
 from shadowproxy.terminal import LEGEND, verdict_table
 from shadowproxy.trackers.destinations import Destination
@@ -27,9 +24,6 @@ from shadowproxy.trackers.tracking import Evaluation, Tracking, exit_code, told
 
 #: Of several candidates the worst decides.
 _CODES = (EXIT_CODES["promote"], 1, EXIT_CODES["hold"], EXIT_CODES["rollback"])
-
-#: Pairs shown as those that weigh most, and characters of a text there.
-_SHOWN, _CLIPPED = 5, 160
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +65,7 @@ class Outlet:
             sys.stdout.write(orjson.dumps(shown, option=orjson.OPT_INDENT_2).decode() + "\n")
             sys.stdout.flush()
         else:
-            _print(Console(highlight=False), judged, said)
+            _print(Console(highlight=False), judged, said, is_raw=wanted.is_raw)
         code = max((self._track(document, judged, said, source, command) for document in judged.documents), key=_CODES.index)
         if wanted.outputs is not None:
             write_outputs(wanted.outputs, outputs_of(judged.documents, code))
@@ -98,36 +92,10 @@ def _paths(reports: Mapping[Kind, Path], judged: Judged, candidate: str) -> dict
     return {kind: path.with_name(f"{path.stem}-{candidate}{path.suffix}") for kind, path in reports.items()}
 
 
-def _print(console: Console, judged: Judged, notes: Sequence[str]) -> None:
+def _print(console: Console, judged: Judged, notes: Sequence[str], *, is_raw: bool) -> None:
     console.print(verdict_table(judged.documents))
     console.print(LEGEND)
     for document in judged.documents:
-        _print_reasons(console, document)
-        worst = judged.gatherings[str(document["candidate"])].worst[:_SHOWN]
-        if worst:
-            console.print("\n[bold]Pairs that weigh most[/bold] (divergence, less that of the primary's own second answer)")
-        for pair in worst:
-            _print_pair(console, pair)
-    for note in notes:
-        console.print(f"  note: {note}", markup=False, soft_wrap=True)
-
-
-def _print_reasons(console: Console, document: Mapping[str, Any]) -> None:
-    console.print(f"\n[bold]{document['candidate']}: {document['state']}[/bold], because")
-    reasons = Table.grid(padding=(0, 1, 0, 0))
-    for reason in document["reasons"]:
-        reasons.add_row("  •", Text(reason["text"]))
-    console.print(reasons)
-
-
-def _print_pair(console: Console, pair: PairShown) -> None:
-    found = sorted(pair.likeness.divergences, key=lambda each: ("critical", "major", "minor", "info").index(each.severity.value))
-    why = "; ".join(f"{each.kind}: {each.why or each.other}" for each in found[:1])
-    console.print(f"\n  {pair.id}  {pair.weight:+.2f}  {_clipped(why)}", markup=False, soft_wrap=True)
-    for name, arm in (("primary  ", pair.primary), ("candidate", pair.candidate)):
-        console.print(f"    {name}  {_clipped(arm.answer.text or '(no text)')}", markup=False, soft_wrap=True)
-
-
-def _clipped(text: str) -> str:
-    line = " ".join("".join(sign if sign.isprintable() else " " for sign in text[: _CLIPPED * 4]).split())
-    return line if len(line) <= _CLIPPED else line[: _CLIPPED - 1] + "…"
+        print_reasons(console, document, is_raw=is_raw)
+        print_heaviest(console, judged.gatherings[str(document["candidate"])].worst, is_raw=is_raw)
+    print_notes(console, notes, is_raw=is_raw)

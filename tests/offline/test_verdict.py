@@ -174,3 +174,10 @@ def test_reports_are_written_by_their_ending(tmp_path: Path) -> None:
 def test_report_whose_ending_says_nothing_is_refused_before_anything_is_done(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert judged(tmp_path, answers(3), primary=answers(3), options=("--report", "report.doc")) == 2
     assert "told by the ending" in capsys.readouterr().err
+
+
+def test_the_terminal_masks_personal_data_unless_it_is_told_not_to(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    told = [{**line, "answer": "Write to ada@engines.org."} for line in answers(40)]
+    for options, said in (((), "Write to [email]."), (("--raw",), "Write to ada@engines.org.")):
+        judged(tmp_path, told, primary=answers(40), options=options)
+        assert f"candidate  {said}" in capsys.readouterr().out

@@ -52,3 +52,16 @@ def test_what_is_part_of_something_known_is_not_known(tmp_path: Path) -> None:
     assert "joanna@b.com.au" not in said
     assert "carl@b.com" in said
     assert "and joanna@b.com." in said
+
+
+@pytest.mark.parametrize("is_raw", [False, True])
+def test_the_terminal_masks_what_reports_mask(is_raw: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    place = captured(tmp_path / "journal", 10)
+    kept_as_it_is = {"to": "unused", "redact": {"bodies": False}}
+    with Arm(answer=lambda _: "Write to anna@b.com.") as arm:
+        config = configured(tmp_path, arm.url, journal=kept_as_it_is)
+        run("replay", place, "-c", config, "--work", "w", "--report", "r.md", *(["--raw"] if is_raw else []))
+    shown = capsys.readouterr().out
+    assert ("anna@b.com" in Path("r.md").read_text()) == is_raw
+    assert ("Write to anna@b.com." in shown) == is_raw
+    assert ("Write to [email]." in shown) != is_raw
