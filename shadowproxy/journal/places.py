@@ -5,12 +5,17 @@ Everything in this package that opens a file that somebody names goes through he
 
 from __future__ import annotations
 
+import io
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, Protocol, cast
 
 from shadowproxy.errors import InputError, StartError
 
 _REMEDY = "pip install 'llm-shadowproxy[fsspec]', and the package of the store (s3fs, gcsfs, adlfs …)"
+
+
+#: Read at once from a store's own cache, which holds megabytes.
+_BUFFER_BYTES = 64 * 1024
 
 
 class FileSystem(Protocol):
@@ -49,9 +54,16 @@ def open_binary(place: str, mode: str = "rb") -> BinaryIO:
         if not is_url(place):
             return cast("BinaryIO", Path(place).open(mode))
         system, path = file_system(place)
-        return system.open(path, mode)
+        return _with_lines(system.open(path, mode), mode)
     except OSError as exc:
         raise InputError(f"{place}: cannot be opened ({exc.strerror or exc}); give the path or URL of a file") from exc
+
+
+def _with_lines(file: BinaryIO, mode: str) -> BinaryIO:
+    """Files of most stores read lines of any length only, those of http among them."""
+    if mode != "rb" or isinstance(file, io.BufferedIOBase):
+        return file
+    return cast("BinaryIO", io.BufferedReader(cast("io.RawIOBase", file), _BUFFER_BYTES))
 
 
 def files_at(place: str, suffixes: tuple[str, ...]) -> list[str]:
