@@ -6,7 +6,6 @@ from __future__ import annotations
 from array import array
 from collections import OrderedDict
 from collections.abc import Sequence
-from contextlib import ExitStack
 from types import TracebackType
 from typing import BinaryIO, Self
 
@@ -16,6 +15,9 @@ from shadowproxy.journal.reader import Place, Unseal, is_plain, lines_at
 
 #: Frames kept decompressed. Lines are read nearly in the order of writing, a few writers side by side.
 _KEPT = 64
+
+#: Segments held open at once: a journal of a month has thousands, and a process may open a thousand files.
+OPEN = 32
 
 
 class Cards:
@@ -57,8 +59,7 @@ class Shelf:
     def __init__(self, cards: Cards, unseal: Unseal | None) -> None:
         self._cards = cards
         self._unseal = unseal
-        self._open = ExitStack()
-        self._files: dict[str, BinaryIO] = {}
+        self._files: OrderedDict[str, BinaryIO] = OrderedDict()
         self._frames: OrderedDict[tuple[str, int], list[bytes]] = OrderedDict()
 
     def __enter__(self) -> Self:
@@ -68,7 +69,8 @@ class Shelf:
         self.close()
 
     def close(self) -> None:
-        self._open.close()
+        while self._files:
+            self._files.popitem()[1].close()
 
     def line(self, card: int) -> bytes:
         """Raises :class:`InputError` where the line is gone."""
@@ -87,10 +89,18 @@ class Shelf:
         return lines[place.line]
 
     def _read(self, segment: str, offset: int) -> list[bytes]:
-        file = self._files.get(segment)
-        if file is None:
-            file = self._files[segment] = self._open.enter_context(open_binary(segment))
         try:
-            return lines_at(file, offset, self._unseal, is_plain=is_plain(segment))
+            return lines_at(self._file(segment), offset, self._unseal, is_plain=is_plain(segment))
         except (OSError, ValueError) as exc:
             raise InputError(f"{segment}: {exc}; it was changed while it was read, or cannot be read twice") from exc
+
+    def _file(self, segment: str) -> BinaryIO:
+        """Open; the one that was read longest ago is closed for it."""
+        file = self._files.get(segment)
+        if file is None:
+            while len(self._files) >= OPEN:
+                self._files.popitem(last=False)[1].close()
+            file = self._files[segment] = open_binary(segment)
+        else:
+            self._files.move_to_end(segment)
+        return file
