@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from shadowproxy.exchange import Comparison, Exchange
+from shadowproxy.exchange import Comparison, Exchange, Side
 
 #: Of English text, by common tokenizers; of code and other scripts it is less.
 _BYTES_PER_TOKEN = 4
@@ -78,18 +78,22 @@ def _is_below(spent: float, ceiling: float | None) -> bool:
 
 
 def bill_of(exchange: Exchange, comparison: Comparison | None, dearest: tuple[float, float]) -> Bill:
-    """What a copy has cost: as reported, else by its length. Nothing where it was never sent.
+    """What a copy has cost, as far as it was compared."""
+    return bill_for(exchange, comparison.side if comparison is not None else Side(), dearest)
+
+
+def bill_for(exchange: Exchange, side: Side, dearest: tuple[float, float]) -> Bill:
+    """What a copy has cost: as ``side`` says, else by its length. Nothing where it was never sent.
 
     ``dearest``: the highest prices for prompt and completion per million tokens, for a model without one of its own.
     """
     if exchange.outcome.was_not_sent:
         return Bill()
-    side = comparison.side if comparison is not None else None
     prompt = len(exchange.request.body) / _BYTES_PER_TOKEN
     completion = sum([len(piece) for _, piece in exchange.reply.reads]) / _BYTES_PER_TOKEN if exchange.reply is not None else 0.0
-    if side is not None and side.prompt_tokens is not None:
+    if side.prompt_tokens is not None:
         prompt = float(max(side.prompt_tokens, 0))
-    if side is not None and side.completion_tokens is not None:
+    if side.completion_tokens is not None:
         completion = float(max(side.completion_tokens, 0))
-    cost = side.cost if side is not None and side.cost is not None else (prompt * dearest[0] + completion * dearest[1]) / 1_000_000
+    cost = side.cost if side.cost is not None else (prompt * dearest[0] + completion * dearest[1]) / 1_000_000
     return Bill(prompt + completion, max(cost, 0.0))

@@ -47,6 +47,12 @@ class PriceTable:
     currency: str = "USD"
     prices: tuple[Price, ...] = ()
 
+    @property
+    def dearest(self) -> tuple[float, float]:
+        """The highest prices for prompt and completion: what a model without one of its own is taken for."""
+        prices = self.prices
+        return max((each.prompt for each in prices), default=0.0), max((each.completion for each in prices), default=0.0)
+
     def of(self, model: str) -> Price | None:
         """The price of ``model``: the one of that very name, else the one with the longest start of it, else None."""
         matching = [price for price in self.prices if _matches(price.model, model)]

@@ -12,7 +12,7 @@ import orjson
 
 from shadowproxy.bookkeeping import Book, OnFrozen, Slicer, TailReferences, tail_gates
 from shadowproxy.child import Leash, Spec, main, spare_the_collector, unexpected
-from shadowproxy.comparing import dialects_of, load_means
+from shadowproxy.comparing import dialects_of, load_means, prices_of
 from shadowproxy.config import Candidate, Config, Embed, build
 from shadowproxy.control import Listening, Message, PairsReply, PairsRequest, Reference, Spent
 from shadowproxy.counts import STEP_FAILURES, Counts
@@ -205,7 +205,6 @@ def build_shadow(
         each.name: Book(config.rollout_id(each), each.name, config.gates, config.units, references, counts, chance, has_control=has_control)
         for each in config.candidates
     }
-    prices = config.compare.prices.models
     return Shadow(
         tuple(shares),
         arms,
@@ -218,7 +217,7 @@ def build_shadow(
         pairs_kept=config.admin.pairs,
         slicer=Slicer(config.slices),
         purses={each.name: Purse(_ceiling(each)) for each in config.candidates},
-        dearest=(max((each.prompt for each in prices), default=0.0), max((each.completion for each in prices), default=0.0)),
+        dearest=prices_of(config.compare).dearest,
         units=config.units,
         dialects=dialects_of(config),
         opinions=opinions,

@@ -7,10 +7,11 @@ were issued, so they are put in that order; a request's number in it is what ans
 from __future__ import annotations
 
 import hashlib
+import logging
 from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import msgspec
 import numpy as np
@@ -18,10 +19,13 @@ import numpy as np
 from shadowproxy.errors import InputError
 from shadowproxy.journal.reader import Damage, Unseal, located, segments_at
 from shadowproxy.journal.records import Record
-from shadowproxy.mirror.admission import refusal_of
+from shadowproxy.mirror.admission import ArmShare, arms_for, refusal_of
 from shadowproxy.mirror.rewrite import is_http
 from shadowproxy.replay.cards import Cards, Shelf
+from shadowproxy.replay.names import KEY_BYTES, STATE_BYTES
 from shadowproxy.replay.plan import has_answer
+
+_log = logging.getLogger(__name__)
 
 _OTHER = "other"
 
@@ -47,21 +51,42 @@ def as_captured(record: Record) -> str:
 
 @dataclass(slots=True)
 class Catalogue:
-    """Every request that can be asked. ``digest`` (sha256) tells this choice of requests from any other."""
+    """Every request that can be asked. ``digest`` (sha256) tells these requests, as they were captured, from any others."""
 
     cards: Cards
     issued_at_s: array[float]
     route_of: RouteOf = as_captured
     digest: str = ""
     left_out: Counter[str] = field(default_factory=Counter)
-    recorded: Counter[str] = field(default_factory=Counter)
-    """By arm, how many of the requests have an answer of it in the capture."""
+    held: list[frozenset[str]] = field(default_factory=list)
+    """By number, the arms of which the capture has an answer."""
+    keys_of: bytes = b""
+    """By number, ``KEY_BYTES`` that tell what was asked, then ``STATE_BYTES`` that tell all else of the record."""
+    is_control: bytearray = field(default_factory=bytearray)
+    """By number, 1 where the control is to be asked."""
+    gone: set[int] = field(default_factory=set)
+    """Numbers of requests that were there at first and cannot be read any more: a journal makes room by its oldest segments."""
     keys: set[str] = field(default_factory=set)
     """Under which keys pseudonyms in the capture were made."""
     damages: int = 0
 
     def __len__(self) -> int:
         return len(self.cards)
+
+    @property
+    def recorded(self) -> Counter[str]:
+        """By arm, how many of the requests have an answer of it in the capture."""
+        return Counter(arm for arms in self.held for arm in arms)
+
+    def key(self, number: int) -> str:
+        """Tells this request from every other, in this capture or in another."""
+        start = number * (KEY_BYTES + STATE_BYTES)
+        return self.keys_of[start : start + KEY_BYTES].hex()
+
+    def state(self, number: int) -> str:
+        """Changes with whatever else a pair depends on: recorded answers, time, session, route."""
+        start = number * (KEY_BYTES + STATE_BYTES) + KEY_BYTES
+        return self.keys_of[start : start + STATE_BYTES].hex()
 
     @property
     def span_s(self) -> float:
@@ -73,7 +98,15 @@ class Catalogue:
         decoder = msgspec.json.Decoder(Record)
         with Shelf(self.cards, unseal) as shelf:
             for number in numbers:
-                record = decoder.decode(shelf.line(number))
+                try:
+                    record = decoder.decode(shelf.line(number))
+                except (InputError, msgspec.DecodeError) as exc:
+                    _log.warning("%s", exc)
+                    self.gone.add(number)
+                    continue
+                if _key(record).hex() != self.key(number):
+                    self.gone.add(number)  # another record stands there now
+                    continue
                 yield number, msgspec.structs.replace(record, route=self.route_of(record))
 
 
@@ -85,15 +118,17 @@ def catalogue_of(
     on_damage: Callable[[Damage], None],
     on_record: Callable[[int], None],
     route: RouteOf = as_captured,
+    control: tuple[ArmShare, ...] = (),
 ) -> Catalogue:
-    """Read everything at a path or URL once. ``on_record`` is told how many records were read so far.
+    """Read everything at a path or URL once. ``on_record`` is told how many records were read so far, ``control`` is how often the control
+    is asked.
 
     Raises :class:`InputError` where nothing can be read, or nothing can be asked.
     """
     segments = segments_at(place)
     found = Catalogue(Cards(segments), array("d"), route)
-    digests: list[bytes] = []
-    held: list[frozenset[str]] = []
+    keys: list[bytes] = []
+    known: set[bytes] = set()
     seen: dict[frozenset[str], frozenset[str]] = {}  # few arms in few combinations: one set for each
 
     def damaged(damage: Damage) -> None:
@@ -102,20 +137,25 @@ def catalogue_of(
 
     for index, segment in enumerate(segments):
         for at, record in located(segment, unseal, damaged):
-            reason = _left_out(record, choice, route(record))
+            reason, key = _left_out(record, choice, route(record)), b""
+            if not reason:
+                key = _key(record)
+                reason = "it is in the capture twice" if key in known else ""
             if reason:
                 found.left_out[reason] += 1
             else:
+                known.add(key)
+                keys.append(key + _state(record, route(record)))
                 found.cards.add(index, at)
                 found.issued_at_s.append(record.issued_at_s)
-                digests.append(_digest(record))
+                found.is_control.append(bool(arms_for(record.id, control)))
                 found.keys.add(record.key)
                 arms = frozenset(arm.arm for arm in record.arms if has_answer(arm))
-                held.append(seen.setdefault(arms, arms))
-            on_record(len(digests) + found.left_out.total())
-    if not digests:
+                found.held.append(seen.setdefault(arms, arms))
+            on_record(len(keys) + found.left_out.total())
+    if not keys:
         raise InputError(f"{place}: holds no request that can be asked{_why(found.left_out)}")
-    return _ordered(found, digests, held, choice.limit)
+    return _ordered(found, keys, choice.limit)
 
 
 def _left_out(record: Record, choice: Choice, route: str) -> str:
@@ -145,25 +185,39 @@ def _point(record: Record) -> float:
     return int.from_bytes(hashlib.blake2b(chosen_by.encode("utf-8", "replace"), digest_size=8).digest(), "big") / 2**64
 
 
-def _digest(record: Record) -> bytes:
+def _key(record: Record) -> bytes:
     """Of what is asked."""
-    said = (record.id, record.method, record.target, record.body.text or record.body.base64)
-    return hashlib.blake2b("\0".join(said).encode("utf-8", "replace"), digest_size=16).digest()
+    said = (record.id, record.method, record.target, repr(record.headers), record.body.text or record.body.base64)
+    return hashlib.blake2b("\0".join(said).encode("utf-8", "replace"), digest_size=KEY_BYTES).digest()
 
 
-def _ordered(found: Catalogue, digests: list[bytes], held: list[frozenset[str]], limit: int) -> Catalogue:
+def _state(record: Record, route: str) -> bytes:
+    """Of the whole record, as it counts."""
+    encoded = _ENCODER.encode(msgspec.structs.replace(record, route=route))
+    return hashlib.blake2b(encoded, digest_size=STATE_BYTES).digest()
+
+
+_ENCODER = msgspec.json.Encoder()
+
+
+def _ordered(found: Catalogue, keys: list[bytes], limit: int) -> Catalogue:
     """By time of issue; records of the same moment stay in the order of the capture."""
     order = np.argsort(np.frombuffer(found.issued_at_s, dtype=np.float64), kind="stable").tolist()
+    left_out = found.left_out
     if limit:
-        found.left_out["past the limit"] += max(0, len(order) - limit)
+        left_out["past the limit"] += max(0, len(order) - limit)
         order = order[:limit]
-    whole = hashlib.sha256()
-    for each in order:
-        whole.update(digests[each])
-    cards = found.cards.chosen(order)
-    times = array("d", (found.issued_at_s[each] for each in order))
-    recorded = Counter(arm for each in order for arm in held[each])
-    return Catalogue(cards, times, found.route_of, whole.hexdigest(), +found.left_out, recorded, found.keys, found.damages)
+    keys_of = b"".join(keys[each] for each in order)
+    return replace(
+        found,
+        cards=found.cards.chosen(order),
+        issued_at_s=array("d", (found.issued_at_s[each] for each in order)),
+        digest=hashlib.sha256(keys_of).hexdigest(),
+        left_out=+left_out,
+        held=[found.held[each] for each in order],
+        keys_of=keys_of,
+        is_control=bytearray(found.is_control[each] for each in order),
+    )
 
 
 def _why(left_out: Counter[str]) -> str:

@@ -5,43 +5,46 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 
+import msgspec
 import uvloop
 from rich.console import Console
 
 from shadowproxy import app
 from shadowproxy.config import NOWHERE, Config, Control, Journal
 from shadowproxy.errors import ConfigError, ConfigProblem, InputError
-from shadowproxy.exchange import CONTROL, PRIMARY
+from shadowproxy.exchange import CONTROL, PRIMARY, Outcome
 from shadowproxy.gateway.tee import Routes
-from shadowproxy.journal.importing import Imported
 from shadowproxy.journal.reader import Damage, Unseal
 from shadowproxy.journal.sealing import unsealer
 from shadowproxy.mirror.arms import as_candidate, dispatch_of
-from shadowproxy.replay.cards import Cards, Shelf
+from shadowproxy.replay.cards import Shelf
 from shadowproxy.replay.catalogue import Catalogue, Choice, RouteOf, as_captured, catalogue_of
 from shadowproxy.replay.comparing import Pool
 from shadowproxy.replay.evidence import ComparedLine
 from shadowproxy.replay.judging import Judged, judge
-from shadowproxy.replay.keeping import Keeper, forget_key, keyed
+from shadowproxy.replay.keeping import Keeper, keyed
 from shadowproxy.replay.lanes import Lane, Patience
 from shadowproxy.replay.oversight import Foreground, Overseer
 from shadowproxy.replay.pace import ClosedLoop, Pace
-from shadowproxy.replay.plan import Plan, plan_of
+from shadowproxy.replay.plan import Plan, control_of, plan_of
 from shadowproxy.replay.progress import in_words
 from shadowproxy.replay.running import Done, Run, Watcher
 from shadowproxy.replay.sources import journal_of
-from shadowproxy.replay.work import Kept, Share, Work, decoded
+from shadowproxy.replay.till import Till
+from shadowproxy.replay.work import About, Kept, Pairs, Share, Standing, Work, decoded, names_in, pairs_in
 from shadowproxy.tasks import Tasks
 from shadowproxy.wire.paths import path_of, route_of
 
 _log = logging.getLogger(__name__)
 
-_VERSION = metadata.version("llm-shadowproxy")
+#: Comparators change with it.
+VERSION = metadata.version("llm-shadowproxy")
 
 #: A request that went out later than this is told: the arms were then asked in another rhythm than the clients'.
 _TOLD_LATE_S = 0.5
@@ -56,6 +59,8 @@ class Request:
     rates: Mapping[str, float] = field(default_factory=dict)
     recorded: frozenset[str] = frozenset()
     is_fresh: bool = False
+    is_again: bool = False
+    """Ask again what failed in an earlier run."""
     patience: Patience = field(default_factory=Patience)
     choice: Choice = field(default_factory=Choice)
     share: Share | None = None
@@ -144,73 +149,83 @@ class _Replay:
     def run(self) -> Finished:
         request, work = self._request, self._work
         catalogue = self._catalogue()
-        plan = plan_of(self._config, self._recorded(catalogue), _VERSION)
-        work.begin(catalogue.digest, len(catalogue), self._share)
-        _, done = work.pairs(plan.by, self._damaged)
-        kept = work.answers(plan.digests, done, self._damaged)
-        numbers = [number for number in self._share.numbers(len(catalogue)) if number not in done]
+        plan = plan_of(self._config, self._recorded(catalogue), VERSION)
+        about = About(catalogue.digest, len(catalogue), self._share, plan.by, dict(plan.parts), tuple(sorted(plan.recorded)))
+        work.begin(catalogue, about)
+        done = work.pairs(Standing(plan.by, plan.recorded, request.is_again), self._damaged).by_name
+        share = self._share.numbers(len(catalogue))
+        numbers = [number for number in share if catalogue.key(number) + catalogue.state(number) not in done]
         outcome = Done()
         if numbers:
-            keeper = Keeper(self._section.redact, {each.name: self._config.rollout_id(each) for each in self._config.candidates})
-            with kept:
-                outcome = self._ask(catalogue, numbers, kept, plan, keeper)
-            self._note_key(catalogue, plan, keeper)
-        about = work.end(plan.by, self._notes, is_done=not outcome.is_stopped)
-        finished = Finished(work.folder, outcome, len(catalogue), catalogue.digest, notes=about.notes)
-        if not outcome.is_stopped:
-            forget_key(work.folder)
-            if request.share is None:
-                finished.judged = judged(self._config, (work,), plan.by, len(catalogue), self._unseal)
+            with work.answers(plan.digests, self._damaged, again=self._is_asked_again) as kept:
+                outcome = self._ask(catalogue, numbers, kept, plan)
+        if catalogue.gone:
+            self._notes.append(f"{len(catalogue.gone)} requests went from the capture while it was replayed, and were not asked")
+        notes = tuple(self._notes)
+        work.end(msgspec.structs.replace(about, notes=notes, is_done=not outcome.is_stopped), share, catalogue.gone)
+        finished = Finished(work.folder, outcome, len(catalogue), catalogue.digest, notes=notes)
+        if not outcome.is_stopped and request.share is None:
+            finished.judged = judged(self._config, (work.folder,), about, self._unseal)
         return finished
+
+    def _is_asked_again(self, outcome: str) -> bool:
+        return self._request.is_again and Outcome(outcome).is_failure
 
     # --- before ---------------------------------------------------------------------------------------------------------
 
     def _catalogue(self) -> Catalogue:
         request = self._request
         with self._console.status("reading the capture") as status:
-            place = journal_of(request.source, self._section, self._work.folder / "source", request.format, self._imported)
+            source = journal_of(request.source, self._section, self._work.folder / "source", request.format)
             found = catalogue_of(
-                place,
+                source.place,
                 request.choice,
                 self._unseal,
                 on_damage=self._damaged,
                 route=_route_of(self._config),
+                control=control_of(self._config),
                 on_record=lambda read: status.update(f"reading the capture: {read:,} requests") if read % 1000 == 0 else None,
             )
+        self._notes.extend(source.notes)
         for reason, count in found.left_out.most_common():
             self._notes.append(f"{count} requests of the capture were not asked: {reason}")
         if found.damages:
             self._notes.append(f"the capture has {found.damages} damaged places, and what stood there was not asked")
         return found
 
-    def _imported(self, imported: Imported) -> None:
-        self._notes.extend(imported_in_words(imported))
-
     def _damaged(self, damage: Damage) -> None:
         _log.log(logging.INFO if damage.is_torn_end else logging.WARNING, "%s; passed over", damage)
 
     def _recorded(self, catalogue: Catalogue) -> frozenset[str]:
         """Arms that are taken from the capture: what was asked for, and of the primary and its control what is there."""
-        request = self._request
+        request, recorded = self._request, catalogue.recorded
         for arm in sorted(request.recorded):
-            if not catalogue.recorded[arm]:
-                held = ", ".join(sorted(catalogue.recorded)) or "none"
+            if not recorded[arm]:
+                held = ", ".join(sorted(recorded)) or "none"
                 raise InputError(f"--recorded {arm}: the capture holds no answer of it; it holds those of: {held}")
-        own = frozenset() if request.is_fresh else frozenset(arm for arm in (PRIMARY, CONTROL) if catalogue.recorded[arm])
+        own = frozenset() if request.is_fresh else frozenset(arm for arm in (PRIMARY, CONTROL) if recorded[arm])
         taken = request.recorded | own
-        missing = len(catalogue) - catalogue.recorded[PRIMARY] if PRIMARY in taken else len(catalogue)
-        asks_primary = missing > 0 or (self._config.control is not None and self._config.control.percent > 0 and CONTROL not in taken)
-        if asks_primary and self._config.primary.url == NOWHERE:
+        missing = {
+            arm: self._missing(catalogue, arm, taken) for arm in (PRIMARY, CONTROL, *(each.name for each in self._config.candidates))
+        }
+        if (missing[PRIMARY] or missing[CONTROL]) and self._config.primary.url == NOWHERE:
             raise ConfigError((ConfigProblem("primary.url", "", "is missing, and the primary has to be asked", "write where it is"),))
-        if PRIMARY in taken and missing:
-            self._notes.append(f"the capture has no answer of the primary to {missing} requests; it was asked for them now")
-        for arm in sorted(taken - {PRIMARY}):
-            self._notes.append(f"the answers of {arm} are those of the capture")
+        for arm in sorted(taken):
+            wanted = catalogue.is_control.count(1) if arm == CONTROL else len(catalogue)
+            if wanted and (arm != PRIMARY or missing[arm]):
+                self._notes.append(f"the answers of {arm} to {wanted - missing[arm]} of {wanted} requests are those of the capture")
         return taken
+
+    @staticmethod
+    def _missing(catalogue: Catalogue, arm: str, taken: Collection[str]) -> int:
+        """Requests for which that arm has to be asked."""
+        wanted = (number for number in range(len(catalogue)) if arm != CONTROL or catalogue.is_control[number])
+        return sum(arm not in taken or arm not in catalogue.held[number] for number in wanted)
 
     # --- the run --------------------------------------------------------------------------------------------------------
 
-    def _ask(self, catalogue: Catalogue, numbers: Sequence[int], kept: Kept, plan: Plan, keeper: Keeper) -> Done:
+    def _ask(self, catalogue: Catalogue, numbers: Sequence[int], kept: Kept, plan: Plan) -> Done:
+        keeper = Keeper(self._section.redact, {each.name: self._config.rollout_id(each) for each in self._config.candidates})
         is_all_recorded = plan.recorded >= {PRIMARY, *plan.candidates, *(each.arm for each in plan.control)}
         share = len(self._share.numbers(len(catalogue)))
         pool = Pool(self._config, plan.by, self._request.workers)
@@ -219,9 +234,11 @@ class _Replay:
                 self._overseer.shown(share, 0 if is_all_recorded else len(numbers), len(numbers)) as shown,
                 asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
             ):
-                return runner.run(self._run(catalogue, numbers, kept, plan, keeper, pool, shown))
+                done = runner.run(self._run(catalogue, numbers, kept, plan, keeper, pool, shown))
         finally:
             pool.close()
+        self._note_key(catalogue, plan, keeper)
+        return done
 
     async def _run(
         self,
@@ -236,7 +253,7 @@ class _Replay:
         tasks, stop = Tasks(), asyncio.Event()
         self._overseer.watch(stop, tasks)
         lanes = self._lanes(tasks)
-        run = Run(catalogue, numbers, kept, plan, lanes, self._work, pool, keeper, shown, self._unseal)
+        run = Run(catalogue, numbers, kept, plan, lanes, self._work, pool, keeper, shown, self._unseal, Till(self._config, kept.spent))
         try:
             done = await run.run(self._request.pace, stop)
         finally:
@@ -260,8 +277,6 @@ class _Replay:
             for why, count in lane.retried.items():
                 if count:
                     self._notes.append(f"{name} was asked again {count} times because it was {why.value}")
-            if lane.gave_up:
-                self._notes.append(f"{name} was given up on {lane.gave_up} requests, which count as its failures")
         if done.late_s > _TOLD_LATE_S:
             self._notes.append(f"requests went out up to {in_words(done.late_s)} late: this machine or an arm did not keep the pace")
 
@@ -273,14 +288,6 @@ class _Replay:
             )
 
 
-def imported_in_words(imported: Imported) -> tuple[str, ...]:
-    """What an import could not use."""
-    return tuple(
-        f"{count} entries of the {imported.format} capture cannot be used: {reason} ({'; '.join(imported.places[reason])})"
-        for reason, count in imported.left_out.most_common()
-    )
-
-
 def _route_of(config: Config) -> RouteOf:
     """The present configuration's routes where it has some, else those of the capture."""
     if not config.routes:
@@ -289,27 +296,31 @@ def _route_of(config: Config) -> RouteOf:
     return lambda record: routes.of(path_of(record.target).encode("latin-1", "replace"))
 
 
-def judged(config: Config, works: Sequence[Work], by: str, total: int, unseal: Unseal | None) -> Judged:
-    """The verdict on all pairs of these folders, each of which has its share. Raises :class:`InputError` where one is missing."""
-    found = [work.pairs(by, lambda damage: _log.warning("%s", damage)) for work in works]
-    for number in range(total):
-        if number not in found[number % len(found)][1]:
-            missing = sum(each not in found[each % len(found)][1] for each in range(total))
-            folder = works[number % len(works)].folder
-            raise InputError(f"{folder}: {missing} of {total} requests are not compared yet; run its replay to the end")
+def judged(config: Config, folders: Sequence[Path], about: About, unseal: Unseal | None) -> Judged:
+    """The verdict on all pairs of these work folders, each of which has its share. Raises :class:`InputError` where one is missing."""
+    # What was given up counts as it is: asking again is for a run.
+    standing = Standing(about.by, frozenset({PRIMARY, CONTROL, *(each.name for each in config.candidates)}))
+    found = [pairs_in(folder, standing, unseal, lambda damage: _log.warning("%s", damage)) for folder in folders]
+    names = [names_in(folder) for folder in folders]
+    missing = Counter(share for share, own in enumerate(names) for name in own if name and name not in found[share].by_name)
+    if missing:
+        share, count = missing.most_common(1)[0]
+        raise InputError(f"{folders[share]}: {count} of {about.requests} requests are not compared yet; run its replay to the end")
 
     def lines() -> Iterator[ComparedLine]:
-        return _in_order(found, total, unseal)
+        return _in_order(found, names, about.requests, unseal)
 
     return judge(config, lines)
 
 
-def _in_order(found: Sequence[tuple[Cards, Mapping[int, int]]], total: int, unseal: Unseal | None) -> Iterator[ComparedLine]:
-    shelves = [Shelf(cards, unseal) for cards, _ in found]
+def _in_order(found: Sequence[Pairs], names: Sequence[Sequence[str]], total: int, unseal: Unseal | None) -> Iterator[ComparedLine]:
+    shelves = [Shelf(each.cards, unseal) for each in found]
     try:
         for number in range(total):
-            share = number % len(found)
-            yield decoded(shelves[share].line(found[share][1][number]))
+            place, share = divmod(number, len(found))
+            name = names[share][place]
+            if name:
+                yield decoded(shelves[share].line(found[share].by_name[name]))
     finally:
         for shelf in shelves:
             shelf.close()

@@ -73,6 +73,7 @@ def _add_replay(commands: Commands) -> None:
         "--recorded", action="append", default=[], metavar="ARM", help="take the captured answers of this arm, too; repeatable"
     )
     taken.add_argument("--fresh", action="store_true", help="ask the primary, too, instead of taking its captured answers")
+    replay_.add_argument("--again-failed", action="store_true", help="ask again what failed in an earlier run: its cause is mended")
     replay_.add_argument("--route", action="append", default=[], metavar="NAME", help="only requests of this route; repeatable")
     replay_.add_argument(
         "--sample", type=_percent, default=100.0, metavar="PERCENT", help="only this share, whole sessions, the same each time"
@@ -134,6 +135,7 @@ def _replay(options: argparse.Namespace) -> int:
         rates=_rates(options.rate, [each.name for each in settings.candidates]),
         recorded=frozenset(options.recorded),
         is_fresh=options.fresh,
+        is_again=options.again_failed,
         patience=Patience(options.tries),
         choice=Choice(frozenset(options.route), options.sample, options.limit),
         share=options.shard,

@@ -27,6 +27,7 @@ from shadowproxy.journal.records import Record
 from shadowproxy.offline.comparing import BATCH_PAIRS, Bench, Compared, Pair
 from shadowproxy.offline.given import Given
 from shadowproxy.replay.evidence import ComparedLine, Found, found_of
+from shadowproxy.replay.names import is_given_up
 from shadowproxy.report.pairs import ArmShown, Excerpt, of_compared
 from shadowproxy.wire.asked import read_asked
 from shadowproxy.wire.custom import CustomDialects
@@ -98,6 +99,7 @@ class Comparator:
             found,
             question,
             shown,
+            given_up=tuple(each.arm for each in record.arms if is_given_up(each.outcome, each.status)),
         )
 
     def _lost(self, number: int, record: Record, why: str) -> ComparedLine:

@@ -54,9 +54,11 @@ class Found(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
 
 class ComparedLine(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """One request with everything that was found. ``n`` is its number, ``by`` the digest of what it was asked and compared by.
+    """One request with everything that was found. ``n`` is its number in the run that compared it, ``by`` the digest of what it was asked
+    and compared by.
 
     ``found`` by arm, control included. ``lost`` says why nothing could be compared; then the pair was asked and is evidence for nobody.
+    ``given_up``: arms that stayed busy or unreachable to the last try.
     """
 
     n: int
@@ -73,6 +75,7 @@ class ComparedLine(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     question: Excerpt = Excerpt()
     shown: dict[str, ArmShown] = {}
     lost: str = ""
+    given_up: tuple[str, ...] = ()
 
 
 def found_of(comparison: Comparison) -> Found:

@@ -44,9 +44,11 @@ class _Seen:
     control: set[str] = field(default_factory=set)
     has_control: bool = False
     lost: Counter[str] = field(default_factory=Counter)
+    given_up: Counter[str] = field(default_factory=Counter)
 
     def add(self, line: ComparedLine) -> None:
         self.pairs += 1
+        self.given_up.update(line.given_up)
         if line.lost:
             self.lost[line.lost] += 1
         control = line.found.get(CONTROL)
@@ -92,7 +94,10 @@ def judge(settings: Config, lines: Callable[[], Iterable[ComparedLine]]) -> Judg
     lost = (
         f"{count} requests could not be compared ({why}): a fault of ours, and the verdict holds for it" for why, count in seen.lost.items()
     )
-    return Judged(trial.documents(), gatherings, fitted, (*lost, *notes), lines)
+    given_up = (
+        f"{arm} stayed busy or unreachable for {count} requests, which count as failed" for arm, count in sorted(seen.given_up.items())
+    )
+    return Judged(trial.documents(), gatherings, fitted, (*lost, *given_up, *notes), lines)
 
 
 def fitted_to(settings: Config, seen: _Seen) -> tuple[Config, tuple[str, ...]]:

@@ -1,7 +1,7 @@
 """What is kept of an answer: redacted before it reaches the disk, and compared as it stands there.
 
-A capture holds pseudonyms already, and a model that is asked about one says it again. What is found in the request or in the recorded answer,
-too, is left as it is, or the same address would have two names in one pair.
+A capture holds pseudonyms already, and a model that is asked about one says it again. What is found in the request or in the recorded
+answer, too, is left as it is, or the same address would have two names in one pair.
 """
 
 from __future__ import annotations
@@ -50,7 +50,8 @@ class Keeper:
 
 
 def keyed(section: Redact, folder: Path) -> Redact:
-    """The section with a key that outlives this process: the configured one, or one of this work folder until the replay is done."""
+    """The section with a key that outlives this process: the configured one, or one of this work folder:
+    answers of different runs meet in one pair."""
     if section.key is not None or not section.bodies:
         return section
     path = folder / _KEY
@@ -62,8 +63,3 @@ def keyed(section: Redact, folder: Path) -> Redact:
             file.write(secrets.token_hex(32))
         part.rename(path)
     return section.model_copy(update={"key": Secret(file=path)})
-
-
-def forget_key(folder: Path) -> None:
-    """Everything is answered: without the key nobody can try values."""
-    (folder / _KEY).unlink(missing_ok=True)

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 from shadowproxy.config import Config
 from shadowproxy.errors import InputError
 from shadowproxy.journal.sealing import unsealer
-from shadowproxy.replay.command import judged
+from shadowproxy.replay.command import VERSION, judged
 from shadowproxy.replay.judging import Judged
-from shadowproxy.replay.work import About, Work, about
+from shadowproxy.replay.plan import plan_of
+from shadowproxy.replay.work import About, about
 
 #: Shards that import a capture redact it each under a key of its own, unless there is one for all.
 _OF_A_CAPTURE = "(a capture that is no journal: import it first, or configure journal.redact.key)"
@@ -29,18 +29,23 @@ class Merged:
 
 
 def merge(folders: Sequence[Path], config: Config, identities: Sequence[Path] = ()) -> Merged:
-    """Raises :class:`InputError` where folders do not belong together, or one is missing or not done."""
+    """Folders are only read. Raises :class:`InputError` where they do not belong together or to this configuration, or one is missing or
+    not done."""
     shares = _ordered([(folder, _about(folder)) for folder in folders])
-    unseal = unsealer(identities)
     first = shares[0][1]
-    with ExitStack() as stack:
-        works = []
-        for folder, _ in shares:
-            work = Work(folder, unseal=unseal)
-            stack.callback(work.close)
-            works.append(work)
-        verdict = judged(config, works, first.by, first.requests, unseal)
+    _check(config, *shares[0])
+    verdict = judged(config, [folder for folder, _ in shares], first, unsealer(identities))
     return Merged(verdict, _notes([each for _, each in shares]), first.source, first.requests)
+
+
+def _check(config: Config, folder: Path, about: About) -> None:
+    """Gates and the rule of decision may be others than when the shares ran; what was asked and how it was compared may not."""
+    parts = plan_of(config, about.recorded, VERSION).parts
+    names = sorted({name for name in {*parts, *about.parts} if parts.get(name) != about.parts.get(name)})
+    if names:
+        raise InputError(
+            f"{folder}: was asked or compared by another {', '.join(names)} than this configuration has; merge with that of its run"
+        )
 
 
 def _about(folder: Path) -> About:

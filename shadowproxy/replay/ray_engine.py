@@ -21,15 +21,13 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-import msgspec
 from rich.console import Console
 
 from shadowproxy.config import Config, Journal
 from shadowproxy.errors import InputError, StartError
-from shadowproxy.journal.importing import Imported
 from shadowproxy.journal.places import is_url
-from shadowproxy.replay.command import Request, check, folder_for, imported_in_words
-from shadowproxy.replay.keeping import forget_key, keyed
+from shadowproxy.replay.command import Request, check, folder_for
+from shadowproxy.replay.keeping import keyed
 from shadowproxy.replay.merging import Merged, merge
 from shadowproxy.replay.pace import ClosedLoop, Pace
 from shadowproxy.replay.ray_board import Board, Picture
@@ -50,7 +48,7 @@ _LINE_S = 10.0
 #: For Ray's store of objects on this machine, of which a replay uses next to nothing. Ray takes no less.
 _STORE_BYTES = 80 * 1024 * 1024
 
-_MARKED, _IMPORTED = "ray-run", "imported.json"
+_MARKED = "ray-run"
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +120,6 @@ class _RayReplay:
         if len(ended) < len(tasks) or any(each.is_stopped for each in ended):
             return RayFinished(self._folder)
         merged = merge(folders_of(self._folder, self._engine.shards), self._config, self._request.identities)
-        forget_key(self._folder)
         return RayFinished(self._folder, replace(merged, notes=(*notes, *merged.notes)))
 
     # --- before ---------------------------------------------------------------------------------------------------------
@@ -130,15 +127,9 @@ class _RayReplay:
     def _source(self, section: Journal) -> tuple[str, tuple[str, ...]]:
         """A journal that all shares read, and what is to be said of how it was come by. A capture in another format is imported once:
         each share for itself would redact it under a key of its own, and no two would have the same requests."""
-        source, told = self._request.source, self._folder / _IMPORTED
-
-        def imported(what: Imported) -> None:
-            told.write_bytes(msgspec.json.encode(imported_in_words(what)))
-
         with self._console.status("reading the capture"):
-            place = journal_of(source, section, self._folder / "source", self._request.format, imported)
-        notes = msgspec.json.decode(told.read_bytes(), type=tuple[str, ...]) if told.exists() else ()
-        return place if is_url(place) else str(Path(place).resolve()), notes
+            found = journal_of(self._request.source, section, self._folder / "source", self._request.format)
+        return found.place if is_url(found.place) else str(Path(found.place).resolve()), found.notes
 
     def _tasks(self, source: str, config: Config) -> list[ShareTask]:
         request, shards = self._request, self._engine.shards

@@ -24,6 +24,7 @@ from shadowproxy.replay.comparing import BATCH, Job, Pool
 from shadowproxy.replay.lanes import Lane
 from shadowproxy.replay.pace import ClosedLoop, Pace, Timed
 from shadowproxy.replay.plan import Plan, whole
+from shadowproxy.replay.till import Till
 from shadowproxy.replay.work import Kept, Work
 
 #: How often deadlines of copies are looked at, and what waits to be compared although it fills no batch.
@@ -89,8 +90,10 @@ class Run:
         pool: Pool,
         record: Recorder,
         watcher: Watcher,
-        unseal: Unseal | None = None,
+        unseal: Unseal | None,
+        till: Till,
     ) -> None:
+        self._till = till
         self._catalogue = catalogue
         self._numbers = numbers
         self._kept = kept
@@ -189,7 +192,7 @@ class Run:
     async def _ask(self, number: int, record: Record) -> None:
         """Ask every arm that this request has no answer of."""
         arms = self._plan.arms(record)
-        answers = self._plan.taken(record) | self._kept.take(number)
+        answers = self._kept.take(self._catalogue.key(number)) | self._plan.taken(record)
         missing = [arm for arm in arms if arm not in answers]
         if missing:
             primary = _asked_for(record)
@@ -204,9 +207,10 @@ class Run:
         self._compare(number, whole(record, arms, answers))
 
     async def _ask_arm(self, number: int, record: Record, primary: Exchange, arm: str) -> ArmRecord:
+        self._till.let_out(arm)
         exchange = await self._lanes[arm].ask(primary)
         kept = self._record(exchange, record)
-        self._work.keep_answer(number, self._plan.digests[arm], kept)
+        self._work.keep_answer(number, self._plan.digests[arm], kept, self._till.paid(arm, exchange))
         return kept
 
     # --- compare --------------------------------------------------------------------------------------------------------

@@ -5,8 +5,10 @@ So what stands on the disk is redacted, and an interrupted run finds the same re
 
 from __future__ import annotations
 
+import hashlib
 import shutil
-from collections.abc import Callable
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
@@ -14,31 +16,76 @@ import msgspec
 from shadowproxy.config import Journal
 from shadowproxy.errors import InputError
 from shadowproxy.journal import importing
-from shadowproxy.journal.importing import Imported
 from shadowproxy.journal.places import is_url, open_binary
 from shadowproxy.journal.reader import segments_at
 from shadowproxy.journal.records import Record
 from shadowproxy.journal.segments import SUFFIX
 
 
-def journal_of(
-    source: str, section: Journal, folder: Path, format_: str = "", on_imported: Callable[[Imported], None] = lambda _: None
-) -> str:
-    """The place of the journal with the requests of ``source``. ``folder`` is where an import goes, once.
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The place of the journal with the requests, and what its import could not use."""
+
+    place: str
+    notes: tuple[str, ...] = ()
+
+
+class _Import(msgspec.Struct, frozen=True):
+    """Beside an import: of what it was made, and what could not be used of it."""
+
+    of: str
+    notes: tuple[str, ...]
+
+
+def journal_of(source: str, section: Journal, folder: Path, format_: str = "") -> Found:
+    """The journal with the requests of ``source``. ``folder`` is where an import goes: once, and anew where the capture is another.
 
     Raises :class:`InputError` where there is nothing, or nothing that is understood.
     """
     if not format_ and _is_journal(source):
-        return source
-    if not folder.exists():
-        part = folder.with_name(f"{folder.name}.part")
-        shutil.rmtree(part, ignore_errors=True)
-        imported = importing.run(_files(source), section.model_copy(update={"to": str(part)}), part, format_)
-        if imported.lost:
-            raise InputError(f"{source}: {imported.lost} requests could not be written to {part}; make room and run this again")
-        part.rename(folder)
-        on_imported(imported)
-    return str(folder)
+        return Found(source)
+    files, told = _files(source), folder.with_name(f"{folder.name}.json")
+    of = _fingerprint(files, section, format_)
+    before = _before(told) if folder.exists() else None
+    if before is None or before.of != of:
+        before = _Import(of, _imported(source, files, section, folder, format_))
+        told.write_bytes(msgspec.json.encode(before))
+    return Found(str(folder), before.notes)
+
+
+def _imported(source: str, files: Sequence[str], section: Journal, folder: Path, format_: str) -> tuple[str, ...]:
+    part = folder.with_name(f"{folder.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    imported = importing.run(files, section.model_copy(update={"to": str(part)}), part, format_)
+    if imported.lost:
+        raise InputError(f"{source}: {imported.lost} requests could not be written to {part}; make room and run this again")
+    shutil.rmtree(folder, ignore_errors=True)
+    part.rename(folder)
+    return tuple(
+        f"{count} entries of the {imported.format} capture cannot be used: {reason} ({'; '.join(imported.places[reason])})"
+        for reason, count in imported.left_out.most_common()
+    )
+
+
+def _before(told: Path) -> _Import | None:
+    try:
+        return msgspec.json.decode(told.read_bytes(), type=_Import)
+    except (OSError, msgspec.DecodeError):
+        return None
+
+
+def _fingerprint(files: Sequence[str], section: Journal, format_: str) -> str:
+    """Of what the files hold, and how they are read and redacted."""
+    digest = hashlib.sha256(msgspec.json.encode((format_, section.redact.model_dump(mode="json"))))
+    for each in files:
+        digest.update(each.encode("utf-8", "replace"))
+        with open_binary(each) as file:
+            while piece := file.read(_PIECE):
+                digest.update(piece)
+    return digest.hexdigest()
+
+
+_PIECE = 1024 * 1024
 
 
 def _is_journal(source: str) -> bool:

@@ -12,14 +12,16 @@ import fcntl
 import os
 import secrets
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 import msgspec
 
 from shadowproxy.errors import InputError, StartError
+from shadowproxy.exchange import PRIMARY, Outcome
 from shadowproxy.journal.frames import Packer
 from shadowproxy.journal.reader import Damage, Place, Unseal, lines_of
 from shadowproxy.journal.records import ArmRecord
@@ -27,16 +29,45 @@ from shadowproxy.journal.sealing import sealer
 from shadowproxy.journal.segments import SUFFIX, segments_in
 from shadowproxy.replay.cards import Cards, Shelf
 from shadowproxy.replay.evidence import ComparedLine
+from shadowproxy.replay.names import KEY_BYTES, STATE_BYTES, is_given_up
+from shadowproxy.spending import Bill
 
-_ANSWERS, _PAIRS, _ABOUT, _LOCK = "answers", "pairs", "replay.json", "lock"
+_ANSWERS, _PAIRS, _ABOUT, _LOCK, _REQUESTS = "answers", "pairs", "replay.json", "lock", "requests"
+
+_FREE = Bill()
+
+#: In ``requests``, the place of one that is gone.
+_NONE = bytes(KEY_BYTES + STATE_BYTES)
 
 
-class AnswerLine(msgspec.Struct, frozen=True, gc=False):
-    """What one arm did with request ``n``. ``of`` is the digest of the arm as it was asked: another model's answers are not this one's."""
+class AnswerLine(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """What one arm did with the request of that ``key``. ``of`` is the digest of the arm as it was asked: another model's answers are not
+    this one's. ``tokens`` and ``cost`` are what it was billed, where there is a ceiling."""
 
-    n: int
+    key: str
     of: str
     arm: ArmRecord
+    tokens: float = 0.0
+    cost: float = 0.0
+
+
+class PairLine(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """A :class:`ComparedLine` of the request of that ``key``, as the capture had it (``state``). ``failed``: arms that gave no good answer,
+    ``given_up`` those of them that were not there or had no time."""
+
+    key: str
+    state: str
+    by: str
+    line: msgspec.Raw
+    failed: tuple[str, ...] = ()
+    given_up: tuple[str, ...] = ()
+
+
+class Named(Protocol):
+    """What requests are called: :class:`~shadowproxy.replay.catalogue.Catalogue`."""
+
+    def key(self, number: int) -> str: ...
+    def state(self, number: int) -> str: ...
 
 
 class Share(msgspec.Struct, frozen=True):
@@ -53,30 +84,28 @@ class Share(msgspec.Struct, frozen=True):
 
 
 class About(msgspec.Struct, frozen=True):
-    """Whose folder it is: of which requests, which share of them, and by what they were compared last.
-
-    ``notes`` is what a reader of the verdict should know of how it was come by.
+    """What the last run in a folder was about: which requests, which share of them, and by what they were compared (``parts``, with a
+    digest each). ``notes`` is what a reader of the verdict should know of how it was come by.
     """
 
     source: str
     requests: int
     share: Share = Share()
     by: str = ""
+    parts: dict[str, str] = {}
+    recorded: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     is_done: bool = False
 
 
 class Kept:
-    """Answers of an earlier run, read when they are needed. Use as a context manager."""
+    """Answers of earlier runs, read when they are needed. Use as a context manager."""
 
-    def __init__(self, cards: Cards, by_number: dict[int, dict[str, int]], unseal: Unseal | None) -> None:
-        self._by_number = by_number
+    def __init__(self, cards: Cards, by_key: dict[str, dict[str, int]], spent: Mapping[str, Bill], unseal: Unseal | None) -> None:
+        self.spent = spent
+        self._by_key = by_key
         self._shelf = Shelf(cards, unseal)
         self._decoder = msgspec.json.Decoder(AnswerLine)
-
-    def __len__(self) -> int:
-        """Requests that have some."""
-        return len(self._by_number)
 
     def __enter__(self) -> Self:
         return self
@@ -84,9 +113,9 @@ class Kept:
     def __exit__(self, kind: type[BaseException] | None, failure: BaseException | None, where: TracebackType | None) -> None:
         self._shelf.close()
 
-    def take(self, number: int) -> dict[str, ArmRecord]:
-        """By arm, the answers to this request."""
-        cards = self._by_number.pop(number, {})
+    def take(self, key: str) -> dict[str, ArmRecord]:
+        """By arm, the answers to the request of that key."""
+        cards = self._by_key.pop(key, {})
         return {arm: self._decoder.decode(self._shelf.line(card)).arm for arm, card in cards.items()}
 
 
@@ -154,26 +183,21 @@ class Work:
         """None where nothing was begun here."""
         return about(self.folder)
 
-    def begin(self, source: str, requests: int, share: Share) -> None:
-        """Raises :class:`InputError` where the folder belongs to other requests."""
-        before = self.about()
-        if before is not None and (before.source, before.share) != (source, share):
-            raise InputError(
-                f"{self.folder}: holds the answers to other requests (share {before.share} of {before.requests}); "
-                "name another folder with --work, or delete this one"
-            )
-        if before is None:
-            self.write_about(About(source, requests, share))
+    def begin(self, named: Named, what: About) -> None:
+        """A run begins: what is kept from now on is called as ``named`` says."""
+        self._named = named
+        self.write_about(what)
 
-    def end(self, by: str, notes: Sequence[str], *, is_done: bool) -> About:
-        """A run is over; ``is_done``: everything of this share is compared by ``by``. Notes of earlier runs stay: what they say is in these
-        answers, too."""
-        before = self.about()
-        assert before is not None
-        kept = (*before.notes, *(note for note in notes if note not in before.notes))
-        after = msgspec.structs.replace(before, by=by, notes=kept, is_done=is_done)
-        self.write_about(after)
-        return after
+    def end(self, what: About, numbers: Iterable[int], gone: Collection[int]) -> None:
+        """A run is over. ``numbers``: its share of the requests, for whoever judges it; of what is ``gone`` nothing can be said."""
+        names = b"".join(_NONE if number in gone else bytes.fromhex(self._name(number)) for number in numbers)
+        part = self.folder / f"{_REQUESTS}.part"
+        part.write_bytes(names)
+        part.replace(self.folder / _REQUESTS)
+        self.write_about(what)
+
+    def _name(self, number: int) -> str:
+        return self._named.key(number) + self._named.state(number)
 
     def write_about(self, what: About) -> None:
         """Whole or not at all."""
@@ -183,13 +207,17 @@ class Work:
 
     # --- in -----------------------------------------------------------------------------------------------------------
 
-    def keep_answer(self, number: int, of: str, arm: ArmRecord) -> None:
-        self._answers.add(self._encoder.encode(AnswerLine(number, of, arm)))
+    def keep_answer(self, number: int, of: str, arm: ArmRecord, bill: Bill = _FREE) -> None:
+        """The answer of one arm to the request of that number."""
+        self._answers.add(self._encoder.encode(AnswerLine(self._named.key(number), of, arm, bill.tokens, bill.cost)))
 
     def keep_pairs(self, lines: list[bytes]) -> None:
         """Encoded :class:`ComparedLine`."""
         for line in lines:
-            self._pairs.add(line)
+            head = _COMPARED_HEAD.decode(line)
+            failed = tuple(arm for arm, outcome in head.outcomes() if Outcome(outcome).is_failure)
+            key, state = self._named.key(head.n), self._named.state(head.n)
+            self._pairs.add(self._encoder.encode(PairLine(key, state, head.by, msgspec.Raw(line), failed, head.given_up)))
 
     def check(self) -> None:
         """Raises :class:`StartError` where something could not be written."""
@@ -201,19 +229,34 @@ class Work:
 
     # --- out ----------------------------------------------------------------------------------------------------------
 
-    def pairs(self, by: str, on_damage: Callable[[Damage], None]) -> tuple[Cards, dict[int, int]]:
-        """The pairs compared by ``by``: their cards, and number → card. The last one of a number counts."""
-        return pairs_in(self.folder, by, self._unseal, on_damage)
+    def pairs(self, standing: Standing, on_damage: Callable[[Damage], None]) -> Pairs:
+        """The pairs that stand: the last one of a request counts."""
+        return pairs_in(self.folder, standing, self._unseal, on_damage)
 
-    def answers(self, digests: Mapping[str, str], done: Mapping[int, int], on_damage: Callable[[Damage], None]) -> Kept:
-        """Answers that are kept of requests without a pair. ``digests``: the arms as they are asked now."""
+    def names(self) -> list[str]:
+        """What the requests of this share are called, in order; "" for one that is gone."""
+        return names_in(self.folder)
+
+    def answers(
+        self, digests: Mapping[str, str], on_damage: Callable[[Damage], None], *, again: Callable[[str], bool] = lambda _: False
+    ) -> Kept:
+        """Answers that are kept. ``digests``: the arms as they are asked now; ``again`` says of an outcome that it is to be asked again.
+
+        What an arm had no time for, or what was never sent, is no answer to keep.
+        """
         decoder = msgspec.json.Decoder(_AnswerHead)
-        cards, by_number = Cards(), dict[int, dict[str, int]]()
+        cards, by_key = Cards(), dict[str, dict[str, int]]()
+        spent: dict[str, Bill] = {}
         for segment, place, line in _lines_in(self.folder / _ANSWERS, self._unseal, on_damage):
             answer = decoder.decode(line)
-            if answer.n not in done and digests.get(answer.arm.arm) == answer.of:
-                by_number.setdefault(answer.n, {})[answer.arm.arm] = _added(cards, segment, place)
-        return Kept(cards, by_number, self._unseal)
+            name = answer.arm.arm
+            if digests.get(name) != answer.of:
+                continue
+            before = spent.get(name, Bill())
+            spent[name] = Bill(before.tokens + answer.tokens, before.cost + answer.cost)
+            if not answer.arm.was_given_up and not again(answer.arm.outcome):
+                by_key.setdefault(answer.key, {})[name] = _added(cards, segment, place)
+        return Kept(cards, by_key, spent, self._unseal)
 
     def close(self) -> None:
         self._answers.close()
@@ -251,15 +294,47 @@ def about(folder: Path) -> About | None:
         raise InputError(f"{path}: cannot be read ({exc}); delete {folder} to begin anew, or name another folder with --work") from exc
 
 
-def pairs_in(folder: Path, by: str, unseal: Unseal | None, on_damage: Callable[[Damage], None]) -> tuple[Cards, dict[int, int]]:
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Which pairs stand: those compared ``by`` this, unless an arm outside of ``recorded`` was given up, or (``again``) failed."""
+
+    by: str
+    recorded: frozenset[str] = frozenset()
+    is_again: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """Pairs of one folder. ``by_name``: key and state of a request, then its card."""
+
+    cards: Cards
+    by_name: dict[str, int]
+
+
+def pairs_in(folder: Path, standing: Standing, unseal: Unseal | None, on_damage: Callable[[Damage], None]) -> Pairs:
     """See :meth:`Work.pairs`."""
-    decoder = msgspec.json.Decoder(_Head)
-    cards, by_number = Cards(), dict[int, int]()
+    decoder = msgspec.json.Decoder(_PairHead)
+    found = Pairs(Cards(), {})
     for segment, place, line in _lines_in(folder / _PAIRS, unseal, on_damage):
         head = decoder.decode(line)
-        if head.by == by:
-            by_number[head.n] = _added(cards, segment, place)
-    return cards, by_number
+        if head.by != standing.by:
+            continue
+        name = head.key + head.state
+        if set(head.failed if standing.is_again else head.given_up) - standing.recorded:
+            found.by_name.pop(name, None)
+        else:
+            found.by_name[name] = _added(found.cards, segment, place)
+    return found
+
+
+def names_in(folder: Path) -> list[str]:
+    """See :meth:`Work.names`. Raises :class:`InputError`."""
+    try:
+        data = (folder / _REQUESTS).read_bytes()
+    except OSError as exc:
+        raise InputError(f"{folder}: does not say which requests it is about ({exc.strerror}); run its replay to the end") from exc
+    names = (data[start : start + len(_NONE)] for start in range(0, len(data), len(_NONE)))
+    return ["" if name == _NONE else name.hex() for name in names]
 
 
 def _added(cards: Cards, segment: str, place: Place) -> int:
@@ -271,21 +346,55 @@ def _added(cards: Cards, segment: str, place: Place) -> int:
 
 class _ArmHead(msgspec.Struct):
     arm: str
+    outcome: str
+    status: int = 0
+
+    @property
+    def was_given_up(self) -> bool:
+        """It stayed busy or unreachable to the last try, or was never sent."""
+        return is_given_up(self.outcome, self.status)
 
 
 class _AnswerHead(msgspec.Struct):
-    """As much of an :class:`AnswerLine` as tells whose it is."""
+    """As much of an :class:`AnswerLine` as tells whose it is, and whether it is one."""
 
-    n: int
+    key: str
     of: str
     arm: _ArmHead
+    tokens: float = 0.0
+    cost: float = 0.0
 
 
-class _Head(msgspec.Struct):
-    """As much of a :class:`ComparedLine` as tells whose it is."""
+class _OutcomeHead(msgspec.Struct):
+    outcome: str
+
+
+class _ComparedHead(msgspec.Struct):
+    """As much of a :class:`ComparedLine` as its place and its arms' ends."""
 
     n: int
     by: str
+    primary: str = ""
+    found: dict[str, _OutcomeHead] = {}
+    given_up: tuple[str, ...] = ()
+
+    def outcomes(self) -> Iterator[tuple[str, str]]:
+        if self.primary:
+            yield PRIMARY, self.primary
+        yield from ((arm, each.outcome) for arm, each in self.found.items())
+
+
+_COMPARED_HEAD = msgspec.json.Decoder(_ComparedHead)
+
+
+class _PairHead(msgspec.Struct):
+    """As much of a :class:`PairLine` as tells whose it is, and whether it stands."""
+
+    key: str
+    state: str
+    by: str
+    failed: tuple[str, ...] = ()
+    given_up: tuple[str, ...] = ()
 
 
 def _lines_in(folder: Path, unseal: Unseal | None, on_damage: Callable[[Damage], None]) -> Iterator[tuple[str, Place, bytes]]:
@@ -297,7 +406,12 @@ def _lines_in(folder: Path, unseal: Unseal | None, on_damage: Callable[[Damage],
 
 
 def decoded(line: bytes) -> ComparedLine:
-    return _DECODER.decode(line)
+    """The pair in a line of ``pairs/``."""
+    return _DECODER.decode(line).line
 
 
-_DECODER = msgspec.json.Decoder(ComparedLine)
+class _Whole(msgspec.Struct):
+    line: ComparedLine
+
+
+_DECODER = msgspec.json.Decoder(_Whole)

@@ -12,6 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from shadowproxy.journal.recording import Recorder
+from shadowproxy.redaction.pseudonyms import Pseudonyms
+from shadowproxy.replay import catalogue
 from tests.replay.arms import Arm, says
 from tests.replay.captures import capture, captured, configured, exchange, question, run, started, timeless
 from tests.replay.test_replay import answers
@@ -38,6 +41,19 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def document(capsys: pytest.CaptureFixture[str]) -> object:
     return timeless(json.loads(capsys.readouterr().out))
+
+
+def numbers_of(folder: Path) -> set[int]:
+    """Requests that have an answer there."""
+    numbers = {key_of(number): number for number in range(REQUESTS)}
+    return {numbers[each.key] for each in answers(folder)}
+
+
+def key_of(number: int) -> str:
+    """What the work folder calls that request."""
+    asked = exchange(number, says(question(number)))
+    record = Recorder(Pseudonyms(b"x" * 32), None).record(asked)
+    return catalogue._key(record).hex()
 
 
 def ended(process: subprocess.Popen[str], number: int) -> None:
@@ -72,7 +88,7 @@ def test_twenty_kills_change_nothing_and_ask_nothing_twice(tmp_path: Path, arm: 
         ended(process, signal.SIGKILL)
         asked_now = [each.question for each in arm.asked[before:]]
         assert not {question(number) for number in kept_before} & set(asked_now), "what was kept is not asked again"
-        kept_before = {each.n for each in answers(Path("w"))}
+        kept_before = numbers_of(Path("w"))
         unsure += len({*asked_now} - {question(number) for number in kept_before})
     assert len(kept_before) < REQUESTS, "all of it was done before the last kill: the test has shown nothing"
     assert run("replay", place, "-c", config, "--work", "w", "--json") == code
@@ -118,7 +134,7 @@ def test_a_stopped_replay_keeps_what_is_on_its_way_and_says_how_to_go_on(tmp_pat
     assert process.returncode == 130, said
     assert "the same command goes on from there" in said
     (folder,) = Path().glob("replay-*")
-    assert {question(each.n) for each in answers(folder)} == set(arm.questions), "every answer that was asked for is kept"
+    assert {question(number) for number in numbers_of(folder)} == set(arm.questions), "every answer that was asked for is kept"
     run("replay", place, "-c", config)
     assert max(arm.questions.values()) == 1
 
@@ -192,11 +208,11 @@ def test_a_torn_end_costs_what_was_in_it(tmp_path: Path, arm: Arm, capsys: pytes
     assert 0 < len(arm.asked) <= 60 - kept
 
 
-def answers_whole(folder: Path) -> list[int]:
-    """Numbers of the answers before the torn end."""
+def answers_whole(folder: Path) -> list[str]:
+    """Keys of the answers before the torn end."""
     from shadowproxy.journal.reader import lines_of
 
-    return [json.loads(line)["n"] for path in (folder / "answers").iterdir() for _, line in lines_of(str(path), None, lambda _: None)]
+    return [json.loads(line)["key"] for path in (folder / "answers").iterdir() for _, line in lines_of(str(path), None, lambda _: None)]
 
 
 def test_an_interrupted_import_is_begun_anew(tmp_path: Path, arm: Arm) -> None:

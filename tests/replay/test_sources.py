@@ -87,7 +87,7 @@ def test_a_request_without_a_recorded_answer_is_asked_of_the_primary(tmp_path: P
         run("replay", tmp_path / "p.jsonl", "-c", configured(tmp_path, arm.url, primary={"url": primary.url}))
         assert set(primary.questions) == {"Second?"}
     assert set(arm.questions) == {"First?", "Second?"}
-    assert "the capture has no answer of the primary to 1 requests" in capsys.readouterr().out
+    assert "the answers of primary to 1 of 2 requests are those of the capture" in capsys.readouterr().out
 
 
 def test_damage_in_a_capture_is_told(tmp_path: Path, arm: Arm, capsys: pytest.CaptureFixture[str]) -> None:
