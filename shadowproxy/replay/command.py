@@ -89,7 +89,9 @@ def folder_for(request: Request) -> Path:
     if request.work is not None:
         return request.work
     place = request.source if "://" in request.source else str(Path(request.source).resolve())
-    said = f"{place}\0{request.choice}\0{request.share or Share()}\0{request.format}"
+    choice = request.choice
+    chosen = (sorted(choice.routes), choice.percent, choice.limit)  # a set has another order in every process
+    said = f"{place}\0{chosen}\0{request.share or Share()}\0{request.format}"
     return Path(f"replay-{hashlib.blake2b(said.encode(), digest_size=4).hexdigest()}")
 
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 import functools
 import http.server
 import json
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -82,3 +85,17 @@ def test_a_journal_has_more_segments_than_a_process_may_have_files_open(tmp_path
                 assert b"How many people" in shelf.line(number)
                 assert len(list(files.iterdir())) <= before + OPEN
     assert len(list(files.iterdir())) == before
+
+
+def test_a_command_finds_its_folder_again_whatever_order_its_routes_come_in() -> None:
+    written = (
+        "from shadowproxy.replay.catalogue import Choice; from shadowproxy.replay.command import Request, folder_for; "
+        "print(folder_for(Request('journal', choice=Choice(frozenset({'chat', 'messages', 'search'})))))"
+    )
+    found = {
+        subprocess.run(
+            [sys.executable, "-c", written], env={**os.environ, "PYTHONHASHSEED": str(seed)}, check=True, capture_output=True, text=True
+        ).stdout
+        for seed in range(1, 5)
+    }
+    assert len(found) == 1
