@@ -100,7 +100,7 @@ class Catalogue:
             for number in numbers:
                 try:
                     record = decoder.decode(shelf.line(number))
-                except (InputError, msgspec.DecodeError) as exc:
+                except (InputError, msgspec.DecodeError, UnicodeDecodeError) as exc:
                     _log.warning("%s", exc)
                     self.gone.add(number)
                     continue

@@ -6,7 +6,6 @@ answer, too, is left as it is, or the same address would have two names in one p
 
 from __future__ import annotations
 
-import os
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +14,7 @@ from shadowproxy.config import Redact, Secret
 from shadowproxy.exchange import Exchange
 from shadowproxy.journal.records import ArmRecord, Record
 from shadowproxy.journal.redacting import recorder_for
+from shadowproxy.replay.work import put
 
 _KEY = "key"
 
@@ -51,15 +51,10 @@ class Keeper:
 
 def keyed(section: Redact, folder: Path) -> Redact:
     """The section with a key that outlives this process: the configured one, or one of this work folder:
-    answers of different runs meet in one pair."""
+    answers of different runs meet in one pair. Raises :class:`~shadowproxy.errors.StartError` where it cannot be written."""
     if section.key is not None or not section.bodies:
         return section
     path = folder / _KEY
     if not path.exists():
-        part = folder / f"{_KEY}.part"
-        part.unlink(missing_ok=True)
-        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        with os.fdopen(descriptor, "w", encoding="ascii") as file:
-            file.write(secrets.token_hex(32))
-        part.rename(path)
+        put(path, secrets.token_hex(32).encode())
     return section.model_copy(update={"key": Secret(file=path)})

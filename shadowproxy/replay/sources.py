@@ -20,6 +20,7 @@ from shadowproxy.journal.places import is_url, open_binary
 from shadowproxy.journal.reader import segments_at
 from shadowproxy.journal.records import Record
 from shadowproxy.journal.segments import SUFFIX
+from shadowproxy.replay.work import put
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,7 @@ def journal_of(source: str, section: Journal, folder: Path, format_: str = "") -
     before = _before(told) if folder.exists() else None
     if before is None or before.of != of:
         before = _Import(of, _imported(source, files, section, folder, format_))
-        told.write_bytes(msgspec.json.encode(before))
+        put(told, msgspec.json.encode(before))
     return Found(str(folder), before.notes)
 
 

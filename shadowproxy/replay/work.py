@@ -191,19 +191,14 @@ class Work:
     def end(self, what: About, numbers: Iterable[int], gone: Collection[int]) -> None:
         """A run is over. ``numbers``: its share of the requests, for whoever judges it; of what is ``gone`` nothing can be said."""
         names = b"".join(_NONE if number in gone else bytes.fromhex(self._name(number)) for number in numbers)
-        part = self.folder / f"{_REQUESTS}.part"
-        part.write_bytes(names)
-        part.replace(self.folder / _REQUESTS)
+        put(self.folder / _REQUESTS, names)
         self.write_about(what)
 
     def _name(self, number: int) -> str:
         return self._named.key(number) + self._named.state(number)
 
     def write_about(self, what: About) -> None:
-        """Whole or not at all."""
-        part = self.folder / f"{_ABOUT}.part"
-        part.write_bytes(msgspec.json.format(msgspec.json.encode(what), indent=2) + b"\n")
-        part.replace(self.folder / _ABOUT)
+        put(self.folder / _ABOUT, msgspec.json.format(msgspec.json.encode(what), indent=2) + b"\n")
 
     # --- in -----------------------------------------------------------------------------------------------------------
 
@@ -223,9 +218,7 @@ class Work:
         """Raises :class:`StartError` where something could not be written."""
         for log in (self._answers, self._pairs):
             if log.failure is not None:
-                raise StartError(
-                    f"{self.folder}: cannot be written ({log.failure.strerror}); make room and run this again, it goes on from here"
-                ) from log.failure
+                raise _unwritten(self.folder, log.failure) from log.failure
 
     # --- out ----------------------------------------------------------------------------------------------------------
 
@@ -264,6 +257,23 @@ class Work:
         os.close(self._lock)
 
 
+def put(path: Path, data: bytes) -> None:
+    """Write a file for its owner alone, whole or not at all. Raises :class:`StartError`."""
+    part = path.with_name(f"{path.name}.part")
+    try:
+        part.unlink(missing_ok=True)
+        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+        part.replace(path)
+    except OSError as exc:
+        raise _unwritten(path, exc) from exc
+
+
+def _unwritten(place: Path, failure: OSError) -> StartError:
+    return StartError(f"{place}: cannot be written ({failure.strerror or failure}); make room and run this again, it goes on from here")
+
+
 def held(folder: Path, *within: Path) -> int:
     """Make these folders and hold the first. Returns what lets go of it when it is closed.
 
@@ -291,7 +301,7 @@ def about(folder: Path) -> About | None:
     except FileNotFoundError:
         return None
     except (OSError, msgspec.DecodeError) as exc:
-        raise InputError(f"{path}: cannot be read ({exc}); delete {folder} to begin anew, or name another folder with --work") from exc
+        raise InputError(f"{path}: cannot be read ({exc}); delete {folder} and run its replay anew") from exc
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import http.server
 import json
@@ -11,6 +12,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -99,3 +101,63 @@ def test_a_command_finds_its_folder_again_whatever_order_its_routes_come_in() ->
         for seed in range(1, 5)
     }
     assert len(found) == 1
+
+
+def test_a_merge_only_reads(tmp_path: Path, arm: Arm) -> None:
+    place, config = captured(tmp_path / "journal", 20), configured(tmp_path, arm.url)
+    shares = [tmp_path / f"share-{index}" for index in (1, 2)]
+    for index, share in enumerate(shares, start=1):
+        run("replay", place, "-c", config, "--shard", f"{index}/2", "--work", share)
+        (share / "lock").unlink()  # as a copy of it has none
+
+    def state() -> list[tuple[str, int]]:
+        return sorted((str(each), each.stat().st_mtime_ns) for share in shares for each in (share, *share.rglob("*")))
+
+    before = state()
+    assert run("replay", "merge", *shares, "-c", config) in (0, 3)
+    assert state() == before
+
+
+def test_records_whose_base64_is_none_are_not_asked(tmp_path: Path, arm: Arm, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = [msgspec.to_builtins(each) for each in read(str(captured(tmp_path / "journal", 25)))]
+    lines[2]["body"] = {"base64": "abc"}
+    lines[3]["primary"]["body"] = {"base64": "abc"}
+    Path("edited.jsonl").write_text("".join(json.dumps(each) + "\n" for each in lines))
+    assert run("replay", "edited.jsonl", "-c", configured(tmp_path, arm.url)) in (0, 3)
+    assert len(arm.questions) == 23
+    assert "2 requests of the capture were not asked: its base64 cannot be decoded" in capsys.readouterr().out
+
+
+def test_a_capture_is_edited_while_it_is_replayed(tmp_path: Path, arm: Arm, capsys: pytest.CaptureFixture[str]) -> None:
+    edited = tmp_path / "edited.jsonl"
+    edited.write_text(lines_of(captured(tmp_path / "journal", 200)))
+    size = edited.stat().st_size
+
+    def answer(_: str) -> str:
+        edited.write_bytes(b"\xff" * size)
+        return "x"
+
+    arm.answer = answer
+    assert run("replay", edited, "-c", configured(tmp_path, arm.url), "--concurrency", "1") in (0, 3, 4)
+    assert 0 < len(arm.asked) < 200
+    assert f"{200 - len(arm.asked)} requests went from the capture while it was replayed" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["key", "replay.json"])
+def test_a_disk_is_full_before_anything_is_asked(
+    name: str, tmp_path: Path, arm: Arm, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place, config = captured(tmp_path / "journal", 5), configured(tmp_path, arm.url)
+    plain = os.open
+
+    def full(path: Any, *arguments: Any, **named: Any) -> int:
+        if str(path).endswith(f"{name}.part"):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return plain(path, *arguments, **named)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "open", full)
+        assert run("replay", place, "-c", config, "--work", "w") == 1
+    assert f"w/{name}: cannot be written (No space left on device); make room and run this again" in capsys.readouterr().err
+    assert not arm.asked
+    assert run("replay", place, "-c", config, "--work", "w") in (0, 3)
