@@ -183,7 +183,9 @@ class Shadow:
         candidates = [arm for arm in arms if arm != CONTROL]
         if not candidates:
             self._keep(primary)
-            return "candidate_sampled_out" if self._books else "no_candidates"
+            if not self._books:
+                return "no_candidates"
+            return "candidate_sampled_out"
         candidates = [arm for arm in candidates if self._purses[arm].has_room()]
         if not candidates:
             self._keep(primary)
