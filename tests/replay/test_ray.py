@@ -24,6 +24,7 @@ from shadowproxy.replay.ray_worker import ShareTask, run_share
 from shadowproxy.replay.work import Share, held
 from tests.replay.arms import Arm, says
 from tests.replay.captures import captured, configured, question, run, started, timeless
+from tests.replay.test_replay import answers
 from tests.replay.test_resuming import numbers_of
 
 REQUESTS = 120
