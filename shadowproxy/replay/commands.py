@@ -20,6 +20,7 @@ from shadowproxy.replay.command import Request, replay, stop_in_words
 from shadowproxy.replay.lanes import Patience
 from shadowproxy.replay.merging import merge
 from shadowproxy.replay.outcome import Outlet, Wanted
+from shadowproxy.replay.oversight import interrupted
 from shadowproxy.replay.pace import CONCURRENCY, ClosedLoop, Pace, Timed
 from shadowproxy.replay.work import Share
 from shadowproxy.report.writing import kinds_of
@@ -150,7 +151,7 @@ def _replay(options: argparse.Namespace) -> int:
         return _replay_on_ray(request, settings, options, console, wanted)
     if options.shards is not None or options.ray_address:
         raise InputError("--shards and --ray-address: are for --engine ray; without it each share is a run of its own, with --shard")
-    with Outlet(wanted, [each.name for each in settings.candidates]) as outlet:
+    with interrupted(), Outlet(wanted, [each.name for each in settings.candidates]) as outlet:
         finished = replay(request, settings, console)
         if finished.done.is_stopped:
             console.print(stop_in_words(finished), soft_wrap=True)
@@ -164,7 +165,7 @@ def _replay(options: argparse.Namespace) -> int:
 def _replay_on_ray(request: Request, settings: config.Config, options: argparse.Namespace, console: Console, wanted: Wanted) -> int:
     from shadowproxy.replay.ray_engine import Engine, replay_on_ray
 
-    with Outlet(wanted, [each.name for each in settings.candidates]) as outlet:
+    with interrupted(), Outlet(wanted, [each.name for each in settings.candidates]) as outlet:
         finished = replay_on_ray(request, settings, Engine(options.shards or _cores(), options.ray_address), console)
         merged = finished.merged
         if merged is None:
@@ -175,7 +176,7 @@ def _replay_on_ray(request: Request, settings: config.Config, options: argparse.
 
 def _merge(options: argparse.Namespace) -> int:
     settings = config.load_offline(options.config)
-    with Outlet(_wanted(options), [each.name for each in settings.candidates]) as outlet:
+    with interrupted(), Outlet(_wanted(options), [each.name for each in settings.candidates]) as outlet:
         merged = merge(options.folders, settings, tuple(options.identity))
         source = Source(PRIMARY, str(options.folders[0]), merged.source, merged.total)
         return outlet.tell(merged.judged, merged.notes, source, f"{_COMMAND} merge")

@@ -172,7 +172,8 @@ class _Bench:
 
 def _begin(tree: Mapping[str, Any], by: str, is_alone: bool) -> None:
     if is_alone:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to all in front; the parent ends this process when it has written
+        for number in (signal.SIGINT, signal.SIGHUP):  # a terminal sends them to all in front; the parent ends this process
+            signal.signal(number, signal.SIG_IGN)
         os.nice(_NICENESS)
         threading.Thread(target=_end_with_parent, name="leash", daemon=True).start()
     _Bench.comparator = Comparator(build(tree), by)

@@ -29,6 +29,7 @@ from shadowproxy.journal.places import is_url
 from shadowproxy.replay.command import Request, check, folder_for
 from shadowproxy.replay.keeping import keyed
 from shadowproxy.replay.merging import Merged, merge
+from shadowproxy.replay.oversight import endings
 from shadowproxy.replay.pace import ClosedLoop, Pace
 from shadowproxy.replay.ray_board import Board, Picture
 from shadowproxy.replay.ray_worker import ShareEnded, ShareTask, run_share
@@ -257,9 +258,9 @@ def _connect(ray: Any, address: str, own: Mapping[str, Any]) -> None:
 
 @contextmanager
 def _stop_signals() -> Iterator[threading.Event]:
-    """SIGINT and SIGTERM set it. A second one ends this process as it would any other."""
+    """SIGINT, SIGTERM and SIGHUP set it. A second one ends this process as it would any other."""
     stop = threading.Event()
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.getsignal(number) for number in endings()}
 
     def stopped(number: int, _: FrameType | None) -> None:
         stop.set()

@@ -7,10 +7,12 @@ import functools
 import http.server
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,7 @@ import pytest
 from shadowproxy.journal.reader import located, read
 from shadowproxy.replay.cards import OPEN, Cards, Shelf
 from tests.replay.arms import Arm
-from tests.replay.captures import captured, configured, question, run
+from tests.replay.captures import captured, configured, question, run, started
 
 
 @pytest.fixture
@@ -161,3 +163,50 @@ def test_a_disk_is_full_before_anything_is_asked(
     assert f"w/{name}: cannot be written (No space left on device); make room and run this again" in capsys.readouterr().err
     assert not arm.asked
     assert run("replay", place, "-c", config, "--work", "w") in (0, 3)
+
+
+def _until(is_so: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+    deadline_s = time.monotonic() + 60
+    while not is_so():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline_s
+        time.sleep(0.005)
+
+
+def _told(process: subprocess.Popen[str], number: signal.Signals) -> int:
+    """The exit code after a signal."""
+    process.send_signal(number)
+    try:
+        process.communicate(timeout=60)
+    finally:
+        process.kill()
+    return process.returncode
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_while_the_capture_is_read_is_a_stop(number: signal.Signals, tmp_path: Path, arm: Arm) -> None:
+    place = captured(tmp_path / "journal", 20_000)
+    process = started("replay", place, "-c", configured(tmp_path, arm.url), "--work", "w", "--workers", "0", cwd=tmp_path)
+    _until((tmp_path / "w" / "lock").exists, process)
+    assert _told(process, number) == 130
+    assert not arm.asked
+
+
+def test_a_signal_while_it_is_judged_is_a_stop(tmp_path: Path, arm: Arm) -> None:
+    """A loop that has ended leaves the signals that it handled to the system."""
+    place, config, about = captured(tmp_path / "journal", 40), configured(tmp_path, arm.url), tmp_path / "w" / "replay.json"
+    os.mkfifo(tmp_path / "report.md.part")  # nobody reads it, so that the command waits there
+    process = started("replay", place, "-c", config, "--work", "w", "--workers", "0", "--report", "report.md", cwd=tmp_path)
+    _until(lambda: about.exists() and json.loads(about.read_bytes()).get("is_done", False), process)
+    assert _told(process, signal.SIGTERM) == 130
+
+
+def test_a_terminal_that_closes_loses_no_answer(tmp_path: Path, arm: Arm) -> None:
+    arm.delay_s = 1.0
+    place, config = captured(tmp_path / "journal", 40), configured(tmp_path, arm.url)
+    process = started("replay", place, "-c", config, "--work", "w", "--workers", "0", cwd=tmp_path)
+    _until(lambda: len(arm.asked) == 32, process)
+    assert _told(process, signal.SIGHUP) == 130
+    arm.delay_s = 0.0
+    assert run("replay", place, "-c", config, "--work", "w") in (0, 3)
+    assert max(arm.questions.values()) == 1
