@@ -330,4 +330,6 @@ def _in_order(found: Sequence[Pairs], names: Sequence[Sequence[str]], total: int
 
 def stop_in_words(finished: Finished) -> str:
     """For a run that was stopped."""
-    return f"stopped: {finished.done.compared:,} more requests are done; the same command goes on from there ({finished.folder})"
+    done = finished.done
+    did = f"{done.answers:,} more answers are kept, {done.compared:,} more requests compared"
+    return f"stopped: {did}; the same command goes on from there ({finished.folder})"

@@ -59,9 +59,11 @@ class Watcher(Protocol):
 
 @dataclass(slots=True)
 class Done:
-    """What a run did. ``late_s``: the most that a request went out after its time, at a given pace."""
+    """What a run did: requests asked and compared, answers kept. ``late_s``: the most that a request went out after its time, at a given
+    pace."""
 
     asked: int = 0
+    answers: int = 0
     compared: int = 0
     late_s: float = 0.0
     is_stopped: bool = False
@@ -211,6 +213,7 @@ class Run:
         exchange = await self._lanes[arm].ask(primary)
         kept = self._record(exchange, record)
         self._work.keep_answer(number, self._plan.digests[arm], kept, self._till.paid(arm, exchange))
+        self.done.answers += 1
         return kept
 
     # --- compare --------------------------------------------------------------------------------------------------------

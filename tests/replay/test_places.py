@@ -173,14 +173,14 @@ def _until(is_so: Callable[[], bool], process: subprocess.Popen[str]) -> None:
         time.sleep(0.005)
 
 
-def _told(process: subprocess.Popen[str], number: signal.Signals) -> int:
-    """The exit code after a signal."""
+def _told(process: subprocess.Popen[str], number: signal.Signals) -> tuple[int, str]:
+    """The exit code after a signal, and what was said."""
     process.send_signal(number)
     try:
-        process.communicate(timeout=60)
+        _, said = process.communicate(timeout=60)
     finally:
         process.kill()
-    return process.returncode
+    return process.returncode, said
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
@@ -188,7 +188,7 @@ def test_a_signal_while_the_capture_is_read_is_a_stop(number: signal.Signals, tm
     place = captured(tmp_path / "journal", 20_000)
     process = started("replay", place, "-c", configured(tmp_path, arm.url), "--work", "w", "--workers", "0", cwd=tmp_path)
     _until((tmp_path / "w" / "lock").exists, process)
-    assert _told(process, number) == 130
+    assert _told(process, number)[0] == 130
     assert not arm.asked
 
 
@@ -198,7 +198,7 @@ def test_a_signal_while_it_is_judged_is_a_stop(tmp_path: Path, arm: Arm) -> None
     os.mkfifo(tmp_path / "report.md.part")  # nobody reads it, so that the command waits there
     process = started("replay", place, "-c", config, "--work", "w", "--workers", "0", "--report", "report.md", cwd=tmp_path)
     _until(lambda: about.exists() and json.loads(about.read_bytes()).get("is_done", False), process)
-    assert _told(process, signal.SIGTERM) == 130
+    assert _told(process, signal.SIGTERM)[0] == 130
 
 
 def test_a_terminal_that_closes_loses_no_answer(tmp_path: Path, arm: Arm) -> None:
@@ -206,7 +206,9 @@ def test_a_terminal_that_closes_loses_no_answer(tmp_path: Path, arm: Arm) -> Non
     place, config = captured(tmp_path / "journal", 40), configured(tmp_path, arm.url)
     process = started("replay", place, "-c", config, "--work", "w", "--workers", "0", cwd=tmp_path)
     _until(lambda: len(arm.asked) == 32, process)
-    assert _told(process, signal.SIGHUP) == 130
+    code, said = _told(process, signal.SIGHUP)
+    assert code == 130
+    assert "stopped: 32 more answers are kept, 0 more requests compared; the same command goes on from there (w)" in said
     arm.delay_s = 0.0
     assert run("replay", place, "-c", config, "--work", "w") in (0, 3)
     assert max(arm.questions.values()) == 1
