@@ -25,11 +25,15 @@ class Setting:
     timeout_s: float = 10.0
     compared: float = 100
     """Percent of the copies whose answers are compared; the rest is only sent."""
+    keeps_journal: bool = False
+    """Requests and answers are redacted and written beside it."""
 
 
-def _config(setting: Setting, port: int, primary: int, candidate: int) -> dict[str, object]:
+def _config(setting: Setting, folder: Path, port: int, primary: int, candidate: int) -> dict[str, object]:
     embeds = setting.embed != "none"
+    journal = {"journal": {"to": str(folder / f"journal-{port}"), "max_bytes": 256 * 1024 * 1024}} if setting.keeps_journal else {}
     return {
+        **journal,
         "listen": f"127.0.0.1:{port}",
         "workers": setting.workers,
         "primary": {"url": f"http://127.0.0.1:{primary}", "max_idle_connections": 2048},
@@ -50,7 +54,7 @@ def start(setting: Setting, stack: ExitStack, folder: Path, primary: int, candid
     """Start it and return (port, supervisor's pid) at once."""
     port = free_port()
     file = folder / f"shadowproxy-{port}.yaml"
-    file.write_text(json.dumps(_config(setting, port, primary, candidate)))
+    file.write_text(json.dumps(_config(setting, folder, port, primary, candidate)))
     cores = {"split": [SHADOW_CORE], "one": [PROXY_CORE], "free": CORES}[setting.cores]
     log = folder / f"shadowproxy-{port}.log"
     serve = stack.enter_context(process([sys.executable, "-m", "shadowproxy", "serve", "-c", file], cores, log, end_within_s=20))

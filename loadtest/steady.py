@@ -27,6 +27,7 @@ PEERS = (
     OWN_0,
     Peer(f"{OWN_0.name} again", shadowproxy(own.Setting(percent=0))),
     *(Peer(f"shadowproxy 100 %, {mode}", _FULL, mirror=1.0, against=_LIKE.get(mode)) for mode in MODES),
+    Peer("shadowproxy 100 % journal, healthy", shadowproxy(own.Setting(percent=100, keeps_journal=True)), mirror=1.0),
     Peer("shadowproxy 100 % embedding, healthy", shadowproxy(own.Setting(percent=100, embed="onnx")), mirror=1.0),
     ENVOY_MIRROR,
     Peer(_LIKE["slow"], envoy(mirror=True), mirror=1.0, needs="envoy", against=_LIKE["slow"]),
