@@ -29,7 +29,7 @@ from shadowproxy.replay.comparing import Pool
 from shadowproxy.replay.evidence import ComparedLine
 from shadowproxy.replay.judging import Judged, judge
 from shadowproxy.replay.keeping import Keeper, keyed
-from shadowproxy.replay.lanes import Lane, Patience
+from shadowproxy.replay.lanes import Gate, Lane, Patience
 from shadowproxy.replay.oversight import Foreground, Overseer
 from shadowproxy.replay.pace import ClosedLoop, Pace
 from shadowproxy.replay.plan import Plan, control_of, plan_of
@@ -262,25 +262,27 @@ class _Replay:
             for lane in lanes.values():
                 lane.dispatch.close()
             await tasks.close()
-        self._note_lanes(lanes, done)
+        self._note_lanes(lanes)
         return done
 
     def _lanes(self, tasks: Tasks) -> dict[str, Lane]:
         config, request = self._config, self._request
         again = as_candidate(config.primary, config.control or Control())
         targets = {PRIMARY: again, CONTROL: again, **{each.name: each for each in config.candidates}}
-        return {
-            name: Lane(dispatch_of(name, target, config, tasks), per_s=request.rates.get(name), patience=request.patience)
-            for name, target in targets.items()
-        }
+        gates = {name: Gate(target.concurrency, request.rates.get(name)) for name, target in targets.items()}
+        own = [request.rates[name] for name in (PRIMARY, CONTROL) if name in request.rates]
+        gates[PRIMARY] = gates[CONTROL] = Gate(again.concurrency, min(own, default=None))  # one server: what one may, both may together
+        return {name: Lane(dispatch_of(name, target, config, tasks), gates[name], request.patience) for name, target in targets.items()}
 
-    def _note_lanes(self, lanes: Mapping[str, Lane], done: Done) -> None:
+    def _note_lanes(self, lanes: Mapping[str, Lane]) -> None:
         for name, lane in lanes.items():
             for why, count in lane.retried.items():
                 if count:
                     self._notes.append(f"{name} was asked again {count} times because it was {why.value}")
-        if done.late_s > _TOLD_LATE_S:
-            self._notes.append(f"requests went out up to {in_words(done.late_s)} late: this machine or an arm did not keep the pace")
+            if lane.late_s > _TOLD_LATE_S:
+                self._notes.append(
+                    f"requests went out to {name} up to {in_words(lane.late_s)} late: it or this machine did not keep the pace"
+                )
 
     def _note_key(self, catalogue: Catalogue, plan: Plan, keeper: Keeper) -> None:
         if keeper.replaced and PRIMARY in plan.recorded and catalogue.keys - {keeper.key_id}:

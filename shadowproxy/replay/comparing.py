@@ -12,8 +12,8 @@ import signal
 import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
-from multiprocessing import get_context, parent_process
-from multiprocessing.connection import wait
+from multiprocessing import get_context
+from multiprocessing.connection import Connection, wait
 from typing import Any
 
 import msgspec
@@ -22,6 +22,7 @@ from shadowproxy import comparing
 from shadowproxy.bookkeeping import Slicer, prompt_of, session_of
 from shadowproxy.config import Config, build
 from shadowproxy.embed.loading import load as load_embedder
+from shadowproxy.errors import ShadowproxyError, StartError
 from shadowproxy.exchange import CONTROL, PRIMARY, Asked, Exchange
 from shadowproxy.journal.records import Record
 from shadowproxy.offline.comparing import BATCH_PAIRS, Bench, Compared, Pair
@@ -35,8 +36,10 @@ from shadowproxy.wire.reading import read_answer, refined
 
 _log = logging.getLogger(__name__)
 
-#: Requests per trip to a worker: what the embedder takes at once.
+#: Requests per trip to a worker: what the embedder takes at once. Fewer where they are long: a run that is stopped waits a few seconds for
+#: what its workers have in hand.
 BATCH = BATCH_PAIRS
+BATCH_BYTES = 256 * 1024
 
 #: Added to a worker's niceness (nice(2)).
 _NICENESS = 10
@@ -149,42 +152,60 @@ class Pool:
         tree = config.model_dump(mode="json")
         self.workers = max(1, workers)
         self._executor: Executor
+        self._leash: Connection | None = None
         if workers:
             context = get_context("spawn")  # a fork would carry the loop and its sockets along
-            self._executor = ProcessPoolExecutor(workers, context, _begin, (tree, by, True))
+            held, self._leash = context.Pipe(duplex=False)
+            self._executor = ProcessPoolExecutor(workers, context, _begin, (tree, by, held))
         else:
-            self._executor = ThreadPoolExecutor(1, "compare", _begin, (tree, by, False))
+            self._executor = ThreadPoolExecutor(1, "compare", _begin, (tree, by, None))
+
+    def begin(self) -> list[Future[str]]:
+        """Start them. Each tells why it cannot compare, "" where it can. Raises :class:`StartError` where none can be started."""
+        try:
+            return [self._executor.submit(_failure) for _ in range(self.workers)]
+        except OSError as exc:
+            raise StartError(f"a comparing process cannot be started ({exc.strerror or exc}); --workers 0 compares in this one") from exc
 
     def compare(self, jobs: Sequence[Job]) -> Future[list[bytes]]:
         """Encoded lines, one for each job."""
         return self._executor.submit(_compare, tuple(jobs))
 
     def close(self) -> None:
-        """What is not begun is not done."""
+        """Processes end at once, whatever they have in hand; a thread ends with its batch. What is not begun is not done."""
+        if self._leash is not None:
+            self._leash.close()
         self._executor.shutdown(wait=True, cancel_futures=True)
 
 
 class _Bench:
-    """The comparator of this process, made when it starts."""
+    """The comparator of this process, made when it starts, or why there is none."""
 
     comparator: Comparator
+    failure: str = ""
 
 
-def _begin(tree: Mapping[str, Any], by: str, is_alone: bool) -> None:
-    if is_alone:
+def _begin(tree: Mapping[str, Any], by: str, leash: Connection | None) -> None:
+    if leash is not None:
         for number in (signal.SIGINT, signal.SIGHUP):  # a terminal sends them to all in front; the parent ends this process
             signal.signal(number, signal.SIG_IGN)
         os.nice(_NICENESS)
-        threading.Thread(target=_end_with_parent, name="leash", daemon=True).start()
-    _Bench.comparator = Comparator(build(tree), by)
+        threading.Thread(target=_end_with, args=(leash,), name="leash", daemon=True).start()
+    try:
+        _Bench.comparator, _Bench.failure = Comparator(build(tree), by), ""
+    except ShadowproxyError as exc:  # raised here it would only break the pool, and nobody could tell why
+        _Bench.failure = str(exc) or type(exc).__name__
 
 
-def _end_with_parent() -> None:
-    """A parent that was killed tells nobody, and the queue's other end is held here, too."""
-    parent = parent_process()
-    if parent is not None:
-        wait([parent.sentinel])
-        os._exit(1)
+def _end_with(leash: Connection) -> None:
+    """The parent lets go of the other end when it is done, and when it is killed, of which it tells nobody. The queue of work does not
+    show it: its other end is held here, too."""
+    wait([leash])
+    os._exit(1)
+
+
+def _failure() -> str:
+    return _Bench.failure
 
 
 def _compare(jobs: Sequence[Job]) -> list[bytes]:

@@ -43,50 +43,81 @@ class Retry(StrEnum):
     UNREACHABLE = "unreachable"
 
 
-class Lane:
-    """The way to one arm. ``per_s`` None: as fast as it goes."""
+class Closed(Exception):
+    """The run ends, and this request was not sent."""
 
-    def __init__(self, dispatch: ArmDispatch, *, per_s: float | None = None, patience: Patience = Patience()) -> None:
-        self.dispatch = dispatch
-        self.asked = 0
-        self.retried: dict[Retry, int] = dict.fromkeys(Retry, 0)
-        self.gave_up = 0
+
+class Gate:
+    """The way into one server: so many requests at once, so many a second (``per_s`` None: as fast as it goes), none while it asks for a
+    pause. Arms that are one server share it."""
+
+    def __init__(self, concurrency: int, per_s: float | None = None) -> None:
+        self.free = asyncio.Semaphore(concurrency)
+        self.turns = Turns(per_s)
         self.was_reached = False
-        self._free = asyncio.Semaphore(dispatch.bounds.concurrency)
-        self._turns = Turns(per_s)
+
+    async def turn(self) -> None:
+        """Wait for a turn that no pause makes void."""
+        turn_s = self.turns.take(time.monotonic())
+        while (wait_s := turn_s - time.monotonic()) > 0 or turn_s < self.turns.held_until_s:
+            await asyncio.sleep(max(wait_s, 0.0))
+            if turn_s < self.turns.held_until_s:
+                turn_s = self.turns.take(time.monotonic())
+
+
+class Lane:
+    """One arm, through the gate of its server. ``late_s``: the most that a request was written after its time, at a given pace."""
+
+    def __init__(self, dispatch: ArmDispatch, gate: Gate | None = None, patience: Patience = Patience()) -> None:
+        """Without a ``gate`` it has one of its own."""
+        self.dispatch = dispatch
+        self.gate = gate or Gate(dispatch.bounds.concurrency)
+        self.asked = 0
+        self.in_flight = 0
+        self.retried: dict[Retry, int] = dict.fromkeys(Retry, 0)
+        self.late_s = 0.0
+        self._is_closed = False
         self._patience = patience
         self._chance = random.Random()  # noqa: S311 - spreads retries
 
-    async def ask(self, primary: Exchange) -> Exchange:
-        """What became of it, after as many tries as it took. Raises :class:`StartError` where the arm was never reached."""
+    def close(self) -> None:
+        """Nothing more is sent; what is on its way may come."""
+        self._is_closed = True
+
+    async def ask(self, primary: Exchange, due_s: float | None = None) -> Exchange:
+        """What became of it, after as many tries as it took. ``due_s``: when it should go out, on the monotonic clock.
+
+        Raises :class:`StartError` where the arm was never reached, :class:`Closed` where the run ends first.
+        """
         tries = 0
         while True:
-            async with self._free:
-                await self._turn()
+            async with self.gate.free:
+                await self.gate.turn()
+                self._check_open()
                 tries += 1
                 self.asked += 1
                 exchange = await self._once(primary)
+            if due_s is not None and tries == 1:
+                self.late_s = max(self.late_s, time.monotonic() - exchange.duration_s - due_s)
             why = _reason(exchange)
-            self.was_reached |= why is not Retry.UNREACHABLE
+            self.gate.was_reached |= why is not Retry.UNREACHABLE
             if why is None:
                 return exchange
             if tries >= self._patience.tries:
                 return self._given_up(exchange, why)
+            self._check_open()
             self.retried[why] += 1
             await asyncio.sleep(self._delay_s(exchange, tries))
 
+    def _check_open(self) -> None:
+        if self._is_closed:
+            raise Closed
+
     def _given_up(self, exchange: Exchange, why: Retry) -> Exchange:
         """It counts as what it was; but an arm that nobody ever reached was not judged, it was not there."""
-        if why is Retry.UNREACHABLE and not self.was_reached:
+        if why is Retry.UNREACHABLE and not self.gate.was_reached:
             raise StartError(f"{exchange.arm} was never reached: {exchange.failure}; start it or mend its url, and run this again")
-        self.gave_up += 1
         return exchange
-
-    async def _turn(self) -> None:
-        """Wait for the turn, and for a pause that begins meanwhile."""
-        turn_s = self._turns.take(time.monotonic())
-        while (wait_s := max(turn_s, self._turns.held_until_s) - time.monotonic()) > 0:
-            await asyncio.sleep(wait_s)
 
     async def _once(self, primary: Exchange) -> Exchange:
         answered: asyncio.Future[Exchange] = asyncio.get_running_loop().create_future()
@@ -95,19 +126,25 @@ class Lane:
             if not answered.done():
                 answered.set_result(exchange)
 
-        self.dispatch.submit(primary, done)
-        return await answered
+        self.in_flight += 1
+        try:
+            self.dispatch.submit(primary, done)
+            return await answered
+        finally:
+            self.in_flight -= 1
 
     def _delay_s(self, exchange: Exchange, tries: int) -> float:
-        """As told by ``retry-after``, for every request to this arm; else exponential, for this one alone."""
-        told = exchange.reply.header(b"retry-after") if exchange.reply is not None else None
-        pause_s = told_s(told, time.time())
-        if pause_s is not None:
-            pause_s = min(pause_s, _LONGEST_PAUSE_S)
-            self._turns.hold(time.monotonic() + pause_s)
-            return pause_s
+        """Exponential, for this request alone; and at least what ``retry-after`` tells, which holds every request to this server.
+
+        A server may tell 0, or a date of its own that is past here: that would spend all tries before anything can have changed.
+        """
         longest_s: float = min(_LONGEST_DELAY_S, _FIRST_DELAY_S * 2.0 ** (tries - 1))
-        return longest_s * (0.5 + self._chance.random())
+        delay_s = longest_s * (0.5 + self._chance.random())
+        told = exchange.reply.header(b"retry-after") if exchange.reply is not None else None
+        pause_s = min(told_s(told, time.time()) or 0.0, _LONGEST_PAUSE_S)
+        if pause_s:
+            self.gate.turns.hold(time.monotonic() + pause_s)
+        return max(delay_s, pause_s)
 
 
 def _reason(exchange: Exchange) -> Retry | None:

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 #: Requests in flight where nothing is said: enough to keep a model server's batches filled, few enough for a rented one.
 CONCURRENCY = 32
+
+#: A longer gap between two requests is shortened to this. What an arm keeps warm is cold by then, so that more of it shows nothing; and a
+#: capture with one odd clock does not make a run of years.
+LONGEST_GAP_S = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,14 +24,26 @@ class ClosedLoop:
 
 
 @dataclass(frozen=True, slots=True)
+class Schedule:
+    """``due_s``: by number, seconds after the first request at which each goes out. ``shortened``: gaps that were too long to be kept."""
+
+    due_s: array[float]
+    shortened: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Timed:
     """Requests go out at the distances in which they came, ``speed`` times as fast."""
 
     speed: float = 1.0
 
-    def due_s(self, issued_at_s: Sequence[float], number: int) -> float:
-        """Seconds after the start at which request ``number`` goes out."""
-        return (issued_at_s[number] - issued_at_s[0]) / self.speed
+    def schedule(self, issued_at_s: Sequence[float]) -> Schedule:
+        """``issued_at_s`` is in order, as a capture has it: what is no time is sent with the request before it."""
+        with np.errstate(all="ignore"):
+            gaps = np.diff(np.asarray(issued_at_s, dtype=np.float64)) / self.speed
+        gaps = np.where(np.isnan(gaps), 0.0, gaps)
+        kept = np.clip(gaps, 0.0, LONGEST_GAP_S)
+        return Schedule(array("d", [0.0, *np.cumsum(kept).tolist()]), int((gaps > LONGEST_GAP_S).sum()))
 
 
 Pace = ClosedLoop | Timed
@@ -41,8 +60,8 @@ class Turns:
         self.held_until_s = 0.0
 
     def take(self, now_s: float) -> float:
-        """The moment of the next turn, ``now_s`` or later."""
-        turn_s = max(now_s, self._next_s)
+        """The moment of the next turn, ``now_s`` or later. It is void where a pause goes beyond it; then take another."""
+        turn_s = max(now_s, self._next_s, self.held_until_s)
         self._next_s = turn_s + self._gap_s
         return turn_s
 

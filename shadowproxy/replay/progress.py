@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -15,6 +16,13 @@ _EVERY_S = 10.0
 
 #: The speed is taken over this long.
 _SPEED_S = 30.0
+
+#: A pause shorter than this is over before it is read.
+_TOLD_PAUSE_S = 5.0
+
+#: Nothing moves for so long: it is told why, and again after so long.
+_STANDS_S = 10.0
+_STANDS_STILL_S = 60.0
 
 
 class _Rate(ProgressColumn):
@@ -54,6 +62,10 @@ class Shown:
         """So many more are compared."""
         self._advance("comparing", requests)
 
+    def told(self, line: str) -> None:
+        """What somebody who waits should know."""
+        self._console.print(line, highlight=False, soft_wrap=True, markup=False)
+
     def _advance(self, name: str, requests: int) -> None:
         self._counts[name] += requests
         if name in self._tasks:
@@ -73,6 +85,33 @@ class Shown:
         rate = count / max(now_s - self._began_s, 1e-9)
         said = f"{name} {count:,} of {total:,} ({100 * count / total:.0f} %), {rate:,.1f}/s"
         return f"{said}, {in_words((total - count) / rate)} left" if count and count < total else said
+
+
+class Standstill:
+    """Says whom a run waits for, now and then. PURE."""
+
+    def __init__(self, now_s: float) -> None:
+        self._steps = 0
+        self._moved_s = now_s
+        self._told_s = 0.0
+        self._pause_told_s: dict[str, float] = {}
+
+    def lines(self, now_s: float, steps: int, held: Mapping[str, float], waits_for: Sequence[str]) -> Iterator[str]:
+        """``steps``: those of the run so far. ``held``: by server, until when it asked not to be asked. ``waits_for``: in words, what else
+        comes next."""
+        pauses = {name: until_s - now_s for name, until_s in held.items() if until_s > now_s}
+        for name, pause_s in pauses.items():
+            told_s = self._pause_told_s.get(name)
+            if pause_s >= _TOLD_PAUSE_S and (told_s is None or now_s - told_s >= _STANDS_STILL_S):
+                self._pause_told_s[name] = now_s
+                yield f"{name} asked for a pause: it is asked again in {in_words(pause_s)}"
+        if steps != self._steps:
+            self._steps, self._moved_s, self._told_s = steps, now_s, 0.0
+        every_s = _STANDS_STILL_S if self._told_s else _STANDS_S
+        if now_s - max(self._moved_s, self._told_s) >= every_s:
+            self._told_s = now_s
+            paused = [f"the pause of {name}, {in_words(pause_s)} more" for name, pause_s in pauses.items()]
+            yield f"waiting for {'; '.join((*paused, *waits_for)) or 'a retry'}"
 
 
 def in_words(seconds: float) -> str:

@@ -6,6 +6,7 @@ What goes wrong comes back as a value: an exception would cross processes as a p
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 import time
 from collections.abc import Mapping
@@ -23,6 +24,8 @@ from shadowproxy.replay.command import Finished, Request, replay
 from shadowproxy.replay.running import Watcher
 from shadowproxy.replay.work import FolderBusy, Share
 from shadowproxy.tasks import Tasks
+
+_log = logging.getLogger(__name__)
 
 #: A worker tells so often how far it is, and hears as often whether to go on.
 _TELL_S = 0.5
@@ -85,6 +88,9 @@ class _Told:
 
     def compared(self, requests: int) -> None:
         self._compared += requests
+
+    def told(self, line: str) -> None:
+        _log.warning("share %s: %s", self._index, line)
 
     def watch(self, stop: asyncio.Event, tasks: Tasks) -> None:
         tasks.start("board", self._tell(stop))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+from array import array
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shadowproxy.replay.pace import Timed, Turns
+from shadowproxy.replay.pace import LONGEST_GAP_S, Schedule, Timed, Turns
 from shadowproxy.replay.progress import in_words
 from shadowproxy.replay.work import Share
 
@@ -14,7 +17,21 @@ from shadowproxy.replay.work import Share
 @pytest.mark.parametrize(("speed", "due_s"), [(1.0, [0.0, 0.5, 4.0]), (10.0, [0.0, 0.05, 0.4]), (0.5, [0.0, 1.0, 8.0])])
 def test_distances_are_those_of_the_capture_by_speed(speed: float, due_s: list[float]) -> None:
     issued = [1_700_000_000.0, 1_700_000_000.5, 1_700_000_004.0]
-    assert [Timed(speed).due_s(issued, number) for number in range(3)] == pytest.approx(due_s)
+    assert list(Timed(speed).schedule(issued).due_s) == pytest.approx(due_s)
+
+
+def test_long_gaps_are_shortened_and_odd_times_cost_none() -> None:
+    hour = LONGEST_GAP_S
+    assert Timed().schedule([0.0, 2 * hour, 2 * hour + 1]) == Schedule(array("d", [0.0, hour, hour + 1]), 1)
+    assert Timed(4.0).schedule([0.0, 2 * hour]) == Schedule(array("d", [0.0, hour / 2])), "it is the wait that counts"
+    assert Timed().schedule([-1e308, 1e308, math.inf, math.nan]) == Schedule(array("d", [0.0, hour, 2 * hour, 2 * hour]), 2)
+
+
+def test_a_turn_after_a_pause_is_a_turn_of_its_own() -> None:
+    turns = Turns(2.0)
+    assert [turns.take(10.0) for _ in range(2)] == [10.0, 10.5]
+    turns.hold(13.0)
+    assert [turns.take(11.0) for _ in range(2)] == [13.0, 13.5]
 
 
 def test_turns_are_even_and_never_saved_up() -> None:
