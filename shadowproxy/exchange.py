@@ -55,6 +55,12 @@ def is_credential(name: bytes) -> bool:
     return name in CREDENTIAL_HEADERS or name.endswith(_CREDENTIAL_ENDINGS)
 
 
+def is_http_error(status: int) -> bool:
+    """Whether a status of an inference request's reply says that there is no answer. A redirect says so, too: nobody here follows it, and
+    two arms that send their callers elsewhere have not answered alike."""
+    return status >= 300
+
+
 Headers = tuple[tuple[bytes, bytes], ...]
 #: What one read from the socket brought: (seconds since the request was sent, body bytes without transfer coding).
 Read = tuple[float, bytes]
@@ -64,9 +70,9 @@ class Outcome(StrEnum):
     """How one arm's exchange ended. Label ``outcome`` of ``shadowproxy_pairs_resolved_total``."""
 
     OK = "ok"
-    """A complete reply below status 400 that speaks its protocol to the end."""
+    """A complete reply below status 300 that speaks its protocol to the end."""
     HTTP_ERROR = "http_error"
-    """A complete reply with status 400 or above."""
+    """A complete reply with status 300 or above: a redirect is no answer of a model, either."""
     STREAM_ERROR = "stream_error"
     """Status 200, then an error inside the stream, or a stream that ended before its finish."""
     TIMEOUT = "timeout"

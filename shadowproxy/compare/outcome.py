@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from shadowproxy.compare.kinds import Found, divergence
-from shadowproxy.exchange import Answer, Divergence, Exchange, Outcome, Severity
+from shadowproxy.exchange import Answer, Divergence, Exchange, Outcome, Severity, is_http_error
 
 #: How much of a difference each severity is, for a score within 0..1.
 _WEIGHTS = {Severity.INFO: 0.0, Severity.MINOR: 0.25, Severity.MAJOR: 0.75, Severity.CRITICAL: 1.0}
@@ -48,7 +48,7 @@ def _ending(exchange: Exchange) -> str:
 def _statuses(primary: Exchange, other: Exchange) -> Iterator[Divergence]:
     if primary.reply is None or other.reply is None or primary.reply.status == other.reply.status:
         return
-    is_one_error = (primary.reply.status >= 400) is not (other.reply.status >= 400)
+    is_one_error = is_http_error(primary.reply.status) is not is_http_error(other.reply.status)
     severity = Severity.MAJOR if is_one_error else Severity.MINOR
     yield divergence("outcome.status", severity, str(primary.reply.status), str(other.reply.status))
 

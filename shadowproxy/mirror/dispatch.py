@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from shadowproxy.exchange import Exchange, Outcome, Reply, Request
+from shadowproxy.exchange import Exchange, Outcome, Reply, Request, is_http_error
 from shadowproxy.mirror.rewrite import ArmRewrite, copy_of
 from shadowproxy.upstream.connection import Connection, Receiver, ReplyHead
 from shadowproxy.upstream.pool import Pool
@@ -123,7 +123,7 @@ class Copy(Receiver):
         if is_done:
             self._upstream = None
             assert self.head is not None
-            self.end(Outcome.HTTP_ERROR if self.head.status >= 400 else Outcome.OK, "")
+            self.end(Outcome.HTTP_ERROR if is_http_error(self.head.status) else Outcome.OK, "")
 
     def reply_failed(self, outcome: Outcome, message: str) -> None:
         upstream, self._upstream = self._upstream, None

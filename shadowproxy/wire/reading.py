@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from shadowproxy.errors import BoundExceeded, ProtocolError
-from shadowproxy.exchange import Answer, Exchange, Outcome, Reply, ReplyError, Request
+from shadowproxy.exchange import Answer, Exchange, Outcome, Reply, ReplyError, Request, is_http_error
 from shadowproxy.wire.chat import read_chat
 from shadowproxy.wire.completions import read_completions
 from shadowproxy.wire.custom import CustomDialects
@@ -71,8 +71,8 @@ def read_answer(request: Request, reply: Reply, custom: CustomDialects | None = 
 
 
 def outcome_of(reply: Reply, answer: Answer) -> Outcome:
-    """How a reply that arrived in full ended: an error status first, then an error or a missing end within it."""
-    if reply.status >= 400:
+    """How a reply to an inference request that arrived in full ended: an error status first, then an error or a missing end within it."""
+    if is_http_error(reply.status):
         return Outcome.HTTP_ERROR
     if answer.error is not None or not answer.is_complete:
         return Outcome.STREAM_ERROR

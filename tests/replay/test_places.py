@@ -212,3 +212,10 @@ def test_a_terminal_that_closes_loses_no_answer(tmp_path: Path, arm: Arm) -> Non
     arm.delay_s = 0.0
     assert run("replay", place, "-c", config, "--work", "w") in (0, 3)
     assert max(arm.questions.values()) == 1
+
+
+def test_an_arm_that_sends_its_callers_elsewhere_has_failed(tmp_path: Path, arm: Arm, capsys: pytest.CaptureFixture[str]) -> None:
+    arm.refuse = lambda _number, _question: (307, {"location": "/v1/chat/completions/"}, "")
+    assert run("replay", captured(tmp_path / "journal", 60), "-c", configured(tmp_path, arm.url), "--json") == 4
+    (error,) = (each for each in json.loads(capsys.readouterr().out)["gates"] if each["gate"] == "error")
+    assert (error["n"], error["mean"]) == (60, 1.0)

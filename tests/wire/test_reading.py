@@ -113,7 +113,8 @@ def test_an_event_past_the_bound_is_too_large() -> None:
     ("status", "answer", "outcome"),
     [
         (200, Answer("chat"), Outcome.OK),
-        (302, Answer("text"), Outcome.OK),
+        (302, Answer("text"), Outcome.HTTP_ERROR),
+        (304, Answer("json"), Outcome.HTTP_ERROR),
         (200, Answer("chat", error=ReplyError("x")), Outcome.STREAM_ERROR),
         (200, Answer("chat", is_complete=False), Outcome.STREAM_ERROR),
         (400, Answer("chat", error=ReplyError("x")), Outcome.HTTP_ERROR),

@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from shadowproxy.exchange import PRIMARY, Exchange, Headers, Outcome, Read, Reply, Request, is_credential
+from shadowproxy.exchange import PRIMARY, Exchange, Headers, Outcome, Read, Reply, Request, is_credential, is_http_error
 from shadowproxy.wire.paths import path_of, route_of
 
 JSON: Headers = ((b"content-type", b"application/json"),)
@@ -56,7 +56,7 @@ UNANSWERED = Answered(failure=NO_ANSWER)
 def exchange(id_: str, request: Request, answered: Answered, issued_at_s: float = 0.0) -> Exchange:
     """The primary's exchange."""
     reply = Reply(answered.status, answered.headers, answered.reads) if answered.status else None
-    outcome = answered.outcome if reply is None else Outcome.HTTP_ERROR if answered.status >= 400 else Outcome.OK
+    outcome = answered.outcome if reply is None else Outcome.HTTP_ERROR if is_http_error(answered.status) else Outcome.OK
     route = route_of(request.target)
     return Exchange(id_, PRIMARY, route, request, reply, outcome, issued_at_s, answered.duration_s, answered.failure)
 
