@@ -7,6 +7,7 @@ import hashlib
 import logging
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -25,6 +26,7 @@ from shadowproxy.journal.sealing import unsealer
 from shadowproxy.mirror.arms import as_candidate, dispatch_of
 from shadowproxy.replay.cards import Shelf
 from shadowproxy.replay.catalogue import Catalogue, Choice, RouteOf, as_captured, catalogue_of
+from shadowproxy.replay.clerk import Clerk
 from shadowproxy.replay.comparing import Pool
 from shadowproxy.replay.evidence import ComparedLine
 from shadowproxy.replay.judging import Judged, judge
@@ -227,18 +229,17 @@ class _Replay:
     # --- the run --------------------------------------------------------------------------------------------------------
 
     def _ask(self, catalogue: Catalogue, numbers: Sequence[int], kept: Kept, plan: Plan) -> Done:
-        keeper = Keeper(self._section.redact, {each.name: self._config.rollout_id(each) for each in self._config.candidates})
+        rollouts = {each.name: self._config.rollout_id(each) for each in self._config.candidates}
+        keeper = Keeper(self._section.redact, rollouts)
         is_all_recorded = plan.recorded >= {PRIMARY, *plan.candidates, *(each.arm for each in plan.control)}
         share = len(self._share.numbers(len(catalogue)))
-        pool = Pool(self._config, plan.by, self._request.workers)
-        try:
-            with (
-                self._overseer.shown(share, 0 if is_all_recorded else len(numbers), len(numbers)) as shown,
-                asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
-            ):
-                done = runner.run(self._run(catalogue, numbers, kept, plan, keeper, pool, shown))
-        finally:
-            pool.close()
+        with (
+            closing(Pool(self._config, plan.by, self._request.workers)) as pool,
+            closing(Clerk(keeper, self._section.redact, rollouts, has_process=self._request.workers > 0)) as clerk,
+            self._overseer.shown(share, 0 if is_all_recorded else len(numbers), len(numbers)) as shown,
+            asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+        ):
+            done = runner.run(self._run(catalogue, numbers, kept, plan, clerk, pool, shown))
         self._note_key(catalogue, plan, keeper)
         return done
 
@@ -248,14 +249,14 @@ class _Replay:
         numbers: Sequence[int],
         kept: Kept,
         plan: Plan,
-        keeper: Keeper,
+        clerk: Clerk,
         pool: Pool,
         shown: Watcher,
     ) -> Done:
         tasks, stop = Tasks(), asyncio.Event()
         self._overseer.watch(stop, tasks)
         lanes = self._lanes(tasks)
-        run = Run(catalogue, numbers, kept, plan, lanes, self._work, pool, keeper, shown, self._unseal, Till(self._config, kept.spent))
+        run = Run(catalogue, numbers, kept, plan, lanes, self._work, pool, clerk, shown, self._unseal, Till(self._config, kept.spent))
         try:
             done = await run.run(self._request.pace, stop)
         finally:

@@ -7,13 +7,9 @@ as lines for the work folder.
 from __future__ import annotations
 
 import logging
-import os
-import signal
-import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
-from multiprocessing import get_context
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import Connection
 from typing import Any
 
 import msgspec
@@ -28,6 +24,7 @@ from shadowproxy.journal.records import Record
 from shadowproxy.offline.comparing import BATCH_PAIRS, Bench, Compared, Pair
 from shadowproxy.offline.given import Given
 from shadowproxy.replay.evidence import ComparedLine, Found, found_of
+from shadowproxy.replay.leashes import Leash
 from shadowproxy.replay.names import is_given_up
 from shadowproxy.report.pairs import ArmShown, Excerpt, of_compared
 from shadowproxy.wire.asked import read_asked
@@ -40,9 +37,6 @@ _log = logging.getLogger(__name__)
 #: what its workers have in hand.
 BATCH = BATCH_PAIRS
 BATCH_BYTES = 256 * 1024
-
-#: Added to a worker's niceness (nice(2)).
-_NICENESS = 10
 
 #: (number of the request, its record with all arms, encoded).
 Job = tuple[int, bytes]
@@ -152,11 +146,9 @@ class Pool:
         tree = config.model_dump(mode="json")
         self.workers = max(1, workers)
         self._executor: Executor
-        self._leash: Connection | None = None
+        self._leash = Leash()
         if workers:
-            context = get_context("spawn")  # a fork would carry the loop and its sockets along
-            held, self._leash = context.Pipe(duplex=False)
-            self._executor = ProcessPoolExecutor(workers, context, _begin, (tree, by, held))
+            self._executor = ProcessPoolExecutor(workers, self._leash.context, _begin, (tree, by, self._leash.held))
         else:
             self._executor = ThreadPoolExecutor(1, "compare", _begin, (tree, by, None))
 
@@ -173,8 +165,7 @@ class Pool:
 
     def close(self) -> None:
         """Processes end at once, whatever they have in hand; a thread ends with its batch. What is not begun is not done."""
-        if self._leash is not None:
-            self._leash.close()
+        self._leash.close()
         self._executor.shutdown(wait=True, cancel_futures=True)
 
 
@@ -185,23 +176,13 @@ class _Bench:
     failure: str = ""
 
 
-def _begin(tree: Mapping[str, Any], by: str, leash: Connection | None) -> None:
-    if leash is not None:
-        for number in (signal.SIGINT, signal.SIGHUP):  # a terminal sends them to all in front; the parent ends this process
-            signal.signal(number, signal.SIG_IGN)
-        os.nice(_NICENESS)
-        threading.Thread(target=_end_with, args=(leash,), name="leash", daemon=True).start()
+def _begin(tree: Mapping[str, Any], by: str, held: Connection | None) -> None:
+    if held is not None:
+        Leash.hold(held)
     try:
         _Bench.comparator, _Bench.failure = Comparator(build(tree), by), ""
     except ShadowproxyError as exc:  # raised here it would only break the pool, and nobody could tell why
         _Bench.failure = str(exc) or type(exc).__name__
-
-
-def _end_with(leash: Connection) -> None:
-    """The parent lets go of the other end when it is done, and when it is killed, of which it tells nobody. The queue of work does not
-    show it: its other end is held here, too."""
-    wait([leash])
-    os._exit(1)
 
 
 def _failure() -> str:

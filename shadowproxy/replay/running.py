@@ -49,7 +49,7 @@ _MOST_IN_FLIGHT = 10_000
 class Recorder(Protocol):
     """Makes of an exchange what is kept of it, redacted. ``known`` is what was in the capture already."""
 
-    def __call__(self, exchange: Exchange, known: Record) -> ArmRecord: ...
+    async def record(self, exchange: Exchange, known: Record) -> ArmRecord: ...
 
 
 class Watcher(Protocol):
@@ -132,7 +132,7 @@ class Run:
         lanes: Mapping[str, Lane],
         work: Work,
         pool: Pool,
-        record: Recorder,
+        recorder: Recorder,
         watcher: Watcher,
         unseal: Unseal | None,
         till: Till,
@@ -145,7 +145,7 @@ class Run:
         self._lanes = lanes
         self._work = work
         self._pool = pool
-        self._record = record
+        self._recorder = recorder
         self._watcher = watcher
         self._unseal = unseal
         self._encoder = msgspec.json.Encoder()
@@ -156,6 +156,7 @@ class Run:
         self._failure: Exception | None = None
         self._is_stopping = False
         self._steps = 0
+        self._recording = 0
         self._next_due_s: float | None = None
         self.done = Done()
 
@@ -213,8 +214,11 @@ class Run:
         """What is on its way when the run ends early may be paid for already, and what is being compared is nearly done."""
         self._close()
         patience_s = time.monotonic() + _PATIENCE_S
-        while time.monotonic() < patience_s and (self._backlog.in_work or any(lane.in_flight for lane in self._lanes.values())):
+        while time.monotonic() < patience_s and self._has_on_its_way():
             await asyncio.sleep(0.02)
+
+    def _has_on_its_way(self) -> bool:
+        return bool(self._recording or self._backlog.in_work) or any(lane.in_flight for lane in self._lanes.values())
 
     async def _comparators_ready(self) -> None:
         """What cannot be compared is not asked for: answers may cost money."""
@@ -307,7 +311,11 @@ class Run:
     async def _ask_arm(self, begun: _Begun, primary: Exchange, arm: str, due_s: float | None) -> ArmRecord:
         self._till.let_out(arm)
         exchange = await self._lanes[arm].ask(primary, due_s)
-        kept = self._record(exchange, begun.record)
+        self._recording += 1
+        try:
+            kept = await self._recorder.record(exchange, begun.record)
+        finally:
+            self._recording -= 1
         self._work.keep_answer(begun.number, self._plan.digests[arm], kept, self._till.paid(arm, exchange))
         self.done.answers += 1
         self._steps += 1
