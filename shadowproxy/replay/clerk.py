@@ -40,7 +40,9 @@ class Clerk:
         if self._executor is None or _size_bytes(exchange, known) <= _LONG_BYTES:
             return self.keeper(exchange, known)
         try:
-            answered = await asyncio.wrap_future(self._executor.submit(_record, _ENCODER.encode(_slip_of(exchange, known))))
+            with self._leash.starting():
+                asked = self._executor.submit(_record, _ENCODER.encode(_slip_of(exchange, known)))
+            answered = await asyncio.wrap_future(asked)
         except BrokenExecutor as exc:
             raise StartError(f"the process that redacts long answers ended ({exc}); run this again, it goes on from here") from exc
         except OSError as exc:

@@ -155,13 +155,15 @@ class Pool:
     def begin(self) -> list[Future[str]]:
         """Start them. Each tells why it cannot compare, "" where it can. Raises :class:`StartError` where none can be started."""
         try:
-            return [self._executor.submit(_failure) for _ in range(self.workers)]
+            with self._leash.starting():
+                return [self._executor.submit(_failure) for _ in range(self.workers)]
         except OSError as exc:
             raise StartError(f"a comparing process cannot be started ({exc.strerror or exc}); --workers 0 compares in this one") from exc
 
     def compare(self, jobs: Sequence[Job]) -> Future[list[bytes]]:
         """Encoded lines, one for each job."""
-        return self._executor.submit(_compare, tuple(jobs))
+        with self._leash.starting():
+            return self._executor.submit(_compare, tuple(jobs))
 
     def close(self) -> None:
         """Processes end at once, whatever they have in hand; a thread ends with its batch. What is not begun is not done."""

@@ -7,6 +7,7 @@ import os
 import random
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
@@ -116,6 +117,23 @@ def test_what_was_compared_when_it_was_stopped_is_kept(tmp_path: Path, arm: Arm)
     assert process.returncode in (0, 3, 4, 130), said
     assert list((tmp_path / "w" / "pairs").iterdir()), "the run waited for the batch, and threw it away"
     assert "Traceback" not in said
+
+
+def test_ctrl_c_while_processes_start_is_quiet(tmp_path: Path, arm: Arm) -> None:
+    """A terminal sends it to the comparing processes, too, which do not ignore it before they have imported what says so."""
+    command = [sys.executable, "-m", "shadowproxy", "replay", str(captured(tmp_path / "j", 200)), "-c", str(configured(tmp_path, arm.url))]
+    process = subprocess.Popen(
+        [*command, "--workers", "1"], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    deadline = time.monotonic() + 60
+    while not workers_of(process):
+        assert time.monotonic() < deadline, "no process was started"
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in said
+    assert not arm.asked
 
 
 # --- the pace -----------------------------------------------------------------------------------------------------------------
