@@ -6,10 +6,15 @@ import asyncio
 import os
 from collections.abc import Callable, Mapping
 
+import hypothesis
 import pytest
 import uvloop
 
 from shadowproxy.compiled import is_compiled
+
+# How fast a machine is says nothing about the code: no example fails for having taken long.
+hypothesis.settings.register_profile("patient", deadline=None)
+hypothesis.settings.load_profile("patient")
 
 # As embed.loading does, for tests that import a backend by themselves.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
