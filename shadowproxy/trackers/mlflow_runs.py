@@ -17,12 +17,12 @@ from typing import Any
 from shadowproxy.errors import NotTracked, StartError
 from shadowproxy.prompt_registry import CLIENT_ENVIRONMENT, impatient, said
 from shadowproxy.trackers.destinations import Destination
+from shadowproxy.trackers.handed import Begun, Files
 from shadowproxy.trackers.names import mlflow_names
 from shadowproxy.trackers.pair_file import PairFile
 from shadowproxy.trackers.record import PromptUsed, Record, Source, Version
 from shadowproxy.trackers.rows import COLUMNS
 from shadowproxy.trackers.settings import sha256_of
-from shadowproxy.trackers.tracking import Begun, Files
 
 #: Where neither the command line nor MLFLOW_EXPERIMENT_NAME names an experiment.
 DEFAULT_EXPERIMENT = "shadowproxy"

@@ -30,6 +30,7 @@ from shadowproxy.report.html import page
 from shadowproxy.report.markdown import markdown
 from shadowproxy.report.pairs import PairShown
 from shadowproxy.trackers.destinations import Destination, Tool
+from shadowproxy.trackers.handed import Begun, Files
 from shadowproxy.trackers.pair_file import PairFile
 from shadowproxy.trackers.record import Record, Source, record_of
 from shadowproxy.trackers.settings import candidate_of, prompt_of, settings_of
@@ -47,25 +48,6 @@ class Evaluation:
     notes: Sequence[str] = ()
     sources: tuple[Source, ...] = ()
     command: str = "shadowproxy verdict"
-
-
-@dataclass(frozen=True, slots=True)
-class Files:
-    """What is logged as files. All of them are gone when the tracking ends."""
-
-    pairs: PairFile
-    html: Path
-    markdown: Path
-    document: Path
-    folder: Path
-
-
-@dataclass(frozen=True, slots=True)
-class Begun:
-    """When the evaluation began, Unix time, and by which command."""
-
-    at_s: float
-    command: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,10 +14,10 @@ from typing import Any
 from shadowproxy.errors import NotTracked, StartError
 from shadowproxy.prompt_registry import said
 from shadowproxy.trackers.destinations import Destination
+from shadowproxy.trackers.handed import Begun, Files
 from shadowproxy.trackers.names import artifact_name, wandb_names
 from shadowproxy.trackers.record import PromptUsed, Record
 from shadowproxy.trackers.rows import COLUMNS
-from shadowproxy.trackers.tracking import Begun, Files
 
 #: Where neither the command line nor WANDB_PROJECT names a project.
 DEFAULT_PROJECT = "shadowproxy"

@@ -15,8 +15,9 @@ import pytest
 from shadowproxy.errors import NotTracked, StartError
 from shadowproxy.trackers import tracking as module
 from shadowproxy.trackers.destinations import Destination, Tool, destinations_of
+from shadowproxy.trackers.handed import Begun, Files
 from shadowproxy.trackers.record import Record
-from shadowproxy.trackers.tracking import Begun, Files, Tracked, Tracking, exit_code, source_of, told, track
+from shadowproxy.trackers.tracking import Tracked, Tracking, exit_code, source_of, told, track
 from tests.trackers.example import evaluation, pairs
 
 MLFLOW, WANDB = Destination(Tool.MLFLOW), Destination(Tool.WANDB)
