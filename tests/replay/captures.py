@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Mapping
@@ -99,10 +100,15 @@ def run(*arguments: object) -> int:
     raise AssertionError("the command did not end by an exit code")
 
 
+def _heed_hangups() -> None:
+    """As a shell starts a program, whoever started the tests: nohup leaves SIGHUP ignored, and so would the program."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
 def started(*arguments: object, cwd: Path) -> subprocess.Popen[str]:
     """The command as a process."""
     command = [sys.executable, "-m", "shadowproxy", *map(str, arguments)]
-    return subprocess.Popen(command, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(command, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=_heed_hangups)
 
 
 #: What differs between two looks at the same evidence.
