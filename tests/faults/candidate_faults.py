@@ -130,7 +130,7 @@ FAULTS = (
         "stream_error",
         playing(sending(_STREAM_HEAD + chunk(b"data: {broken\n\ndata nothing\n\n") + LAST_CHUNK), CHAT),
     ),
-    row("redirects", "answers 307: no answer of a model; a copy is never sent to an address that nobody configured", "http_error", _redirect),
+    row("redirects", "answers 307; a copy is sent to no address that nobody configured", "http_error", _redirect),
     row("closes-keep-alive", "closes every connection after the reply it announced to keep alive", "ok", _close_after_each),
     Fault(
         "control-fails",
