@@ -12,5 +12,5 @@ cp -r tests config docs pyproject.toml "$work"
 cd "$work"
 PYTHONPATH="$work/site" "$bin/python" -c 'from shadowproxy.compiled import is_compiled; assert is_compiled(), "the wheel is not compiled"'
 [ $# -gt 0 ] || set -- tests/gateway tests/upstream tests/handover tests/mirror tests/wire tests/compare tests/verdict/test_cells.py \
-    tests/redaction tests/replay tests/journal/test_recording.py tests/journal/test_sink.py tests/test_shadow.py tests/test_counts.py tests/test_tasks.py tests/serve
+    tests/redaction tests/replay/test_replay.py tests/journal/test_recording.py tests/journal/test_sink.py tests/test_shadow.py tests/test_counts.py tests/test_tasks.py tests/serve
 PYTHONPATH="$work/site" "$bin/python" -m pytest -q -p no:cacheprovider "$@"
