@@ -11,7 +11,7 @@ import pytest
 
 from shadowproxy import config as configuration
 from shadowproxy.compare.means import Means
-from shadowproxy.config import build
+from shadowproxy.config import build, judging
 from shadowproxy.counts import CELLS, LLM_JUDGE_ABSTENTIONS, LLM_JUDGE_PAIRS, LLM_JUDGE_TOKENS, Counts, Totals
 from shadowproxy.errors import ConfigError
 from shadowproxy.judge_building import budget_of, build_judge, check
@@ -118,7 +118,7 @@ def test_judge_that_is_an_arm_is_refused() -> None:
 
 
 def test_configuration_refuses_what_the_judge_sets_itself() -> None:
-    assert configuration._JUDGE_SETS == RESERVED_PARAMETERS
+    assert judging._JUDGE_SETS == RESERVED_PARAMETERS
     with pytest.raises(ConfigError, match="messages"):
         settings("http://a:1", "http://b:1", "http://c:1", parameters={"messages": []})
 

@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from shadowproxy import config
+from shadowproxy.config import arms
 from shadowproxy.prompt_registry import RegisteredPrompt
 from shadowproxy.trackers.rows import COLUMNS
 from tests.trackers.example import record
@@ -17,7 +18,7 @@ TEXT = (Path(__file__).resolve().parents[2] / "docs" / "trackers.md").read_text(
 
 
 def test_configuration_loads(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(config, "registered_prompt", lambda uri: RegisteredPrompt(uri, "triage/7", "You sort."))
+    monkeypatch.setattr(arms, "registered_prompt", lambda uri: RegisteredPrompt(uri, "triage/7", "You sort."))
     (block,) = re.findall(r"```yaml\n(.*?)```", TEXT, re.DOTALL)
     (candidate,) = config.build(yaml.safe_load(block)).candidates
     assert candidate.prompt is not None
