@@ -36,7 +36,7 @@ NAME = "shadowproxy-replay"
 PROGRAM = "/opt/shadowproxy/bin/shadowproxy"
 
 CONFIG = "/etc/shadowproxy/shadowproxy.yaml"
-JOURNAL, WORK, OUTCOME = "/journal", "/work", "/tmp/outcome"
+JOURNAL, WORK, OUTCOME = "/journal", "/replay", "/tmp/outcome"
 
 #: Names of what is asked for, with what they are where nothing else is said.
 ARGUMENTS = {
