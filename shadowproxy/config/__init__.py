@@ -58,11 +58,10 @@ from shadowproxy.config.serving import Admin, Limits, Log
 from shadowproxy.config.telemetry import Telemetry
 from shadowproxy.config.traffic import Dialect, Handover, Mirror, Route
 from shadowproxy.config.tree import Config
-from shadowproxy.config.values import NAME, NOWHERE, Address, Auth, BaseUrl, Percent, Seconds, Secret, Section, UpstreamUrl, base_url
+from shadowproxy.config.values import NOWHERE, Address, Auth, BaseUrl, Name, Percent, Seconds, Secret, Section, UpstreamUrl, base_url
 
 __all__ = [
     "HEADER_NAME",
-    "NAME",
     "NOWHERE",
     "URL",
     "Address",
@@ -113,6 +112,7 @@ __all__ = [
     "Mirror",
     "MismatchGate",
     "ModelPrice",
+    "Name",
     "Percent",
     "PlaceInFile",
     "Presidio",

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from shadowproxy.config.values import NAME, Auth, Percent, Seconds, Section, UpstreamUrl
+from shadowproxy.config.values import Auth, Name, Percent, Seconds, Section, UpstreamUrl
 from shadowproxy.exchange import CONTROL, PRIMARY
 from shadowproxy.prompt_registry import registered_prompt
 
@@ -168,7 +168,7 @@ class Ceiling(Section):
 class Candidate(Arm):
     """A version under judgement."""
 
-    name: str
+    name: Name
     """Short name: label of its metrics, value of the ``x-shadowproxy-arm`` header."""
     url: UpstreamUrl
     """``http(s)://host:port[/prefix]`` or ``unix:/path``."""
@@ -189,8 +189,6 @@ class Candidate(Arm):
     def _plain(cls, value: str) -> str:
         if value in (PRIMARY, CONTROL):
             raise ValueError("is the name of another arm; choose one that is neither primary nor control")
-        if not NAME.fullmatch(value):
-            raise ValueError("is not a name; use up to 63 of a-z 0-9 . _ - and begin and end with a letter or digit")
         return value
 
     @field_validator("parameters")

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from shadowproxy.config.values import NAME, Section
+from shadowproxy.config.values import Name, Section
 
 
 class Gate(Section):
@@ -171,7 +171,7 @@ class JudgeGate(Gate):
 class BudgetGate(Section):
     """An absolute bound on the candidate, whatever the primary does: P(``measure`` > ``limit``) <= ``share``."""
 
-    name: str
+    name: Name
     """Name of the gate, behind ``budget:``."""
     measure: Literal["ttft", "itl", "duration", "cost", "tokens", "error"]
     """What is bounded. ``error`` needs no limit."""
@@ -179,13 +179,6 @@ class BudgetGate(Section):
     """Seconds for ``ttft``, ``itl`` and ``duration``; the price table's currency for ``cost``; completion tokens for ``tokens``."""
     share: Margin
     """Share of answers that may be over the limit."""
-
-    @field_validator("name")
-    @classmethod
-    def _plain(cls, value: str) -> str:
-        if not NAME.fullmatch(value):
-            raise ValueError("is not a name; use up to 63 of a-z 0-9 . _ - and begin and end with a letter or digit")
-        return value
 
 
 class Gates(Section):

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from pydantic import Field, field_validator
 
-from shadowproxy.config.values import NAME, Percent, Section
+from shadowproxy.config.values import Name, Percent, Section
 
 
 class Mirror(Section):
@@ -46,17 +46,10 @@ class Mirror(Section):
 class Route(Section):
     """A name for a group of paths: the label ``route``, and a stratum of the verdict."""
 
-    name: str
+    name: Name
     """Value of the label; up to 63 of ``a-z 0-9 . _ -``. At most 50 names."""
     path: str
     """Matches the request path exactly, or as a prefix where it ends with ``*``."""
-
-    @field_validator("name")
-    @classmethod
-    def _plain(cls, value: str) -> str:
-        if not NAME.fullmatch(value):
-            raise ValueError("is not a name; use up to 63 of a-z 0-9 . _ - and begin and end with a letter or digit")
-        return value
 
     @field_validator("path")
     @classmethod

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Annotated, Self
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from shadowproxy.errors import ConfigError, ConfigProblem
 
 Percent = Annotated[float, Field(ge=0, le=100)]
 Seconds = Annotated[float, Field(gt=0)]
-NAME = re.compile(r"[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?")
+_NAME = re.compile(r"[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?")
 #: Stands for the primary where no server is asked.
 NOWHERE = "http://127.0.0.1:9"
 _HOST_PORT = re.compile(r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]*):(\d{1,5})")
@@ -67,7 +67,15 @@ def base_url(value: object) -> object:
     return str(_upstream_url(value)).rstrip("/")
 
 
+def _name(value: str) -> str:
+    if not _NAME.fullmatch(value):
+        raise ValueError("is not a name; use up to 63 of a-z 0-9 . _ - and begin and end with a letter or digit")
+    return value
+
+
 Address = Annotated[str, BeforeValidator(_address)]
+#: What becomes a label: of a route, a candidate, a budget.
+Name = Annotated[str, AfterValidator(_name)]
 UpstreamUrl = Annotated[str, BeforeValidator(_upstream_url)]
 BaseUrl = Annotated[str, BeforeValidator(base_url)]
 
