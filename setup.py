@@ -45,6 +45,7 @@ COMPILED = [
     "shadowproxy/upstream/pool.py",
     "shadowproxy/mirror/admission.py",
     "shadowproxy/mirror/dispatch.py",
+    "shadowproxy/mirror/lateness.py",
     "shadowproxy/mirror/rewrite.py",
     "shadowproxy/journal/recording.py",
     "shadowproxy/redaction/bodies.py",

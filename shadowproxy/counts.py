@@ -63,6 +63,12 @@ SAMPLED = Metric(
 )
 HANDED_OVER = Metric("shadowproxy_handed_over_total", (), "Exchanges written to the shadow process.")
 RECEIVED = Metric("shadowproxy_received_total", (), "Exchanges read by the shadow process. Less than handed over: lost with it.")
+LATE_SECONDS = Metric(
+    "shadowproxy_late_seconds_total",
+    (),
+    "Time in which the shadow process was late to read what copies had been answered, of the time in which copies were on their way. "
+    "Latencies that hang on it count as unreported.",
+)
 PAIRS_ISSUED = Metric(
     "shadowproxy_pairs_issued_total",
     ("rollout", "route", "arm"),

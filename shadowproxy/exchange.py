@@ -139,6 +139,9 @@ class Exchange:
     ``arm`` is ``primary``, ``control`` or a candidate's name. ``reply`` is None where no reply head arrived;
     ``failure`` is a short human sentence where ``outcome`` is not ``ok``. ``duration_s`` runs from sending the request to the
     last byte, or to the moment the arm was given up.
+
+    ``late`` says how much of that may be ours: (seconds since sending, seconds by which this process had by then been late to read what
+    came), for each time that it grew. See :meth:`late_by`.
     """
 
     id: str
@@ -151,6 +154,16 @@ class Exchange:
     duration_s: float
     failure: str = ""
     span_id: bytes = b""
+    late: tuple[tuple[float, float], ...] = ()
+
+    def late_by(self, at_s: float) -> float:
+        """A moment measured as ``at_s`` may have been as much earlier, in seconds."""
+        late_s = 0.0
+        for seen_s, sum_s in self.late:
+            if seen_s > at_s:
+                break
+            late_s = sum_s
+        return late_s
 
 
 # --- what wire reads out of a reply -------------------------------------------------------------------------------------
@@ -316,11 +329,17 @@ class Divergence:
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Latencies of one arm in seconds. None where the reply gave no such moment."""
+    """Latencies of one arm in seconds. None where the reply gave no such moment.
+
+    Where this process was late to read the answer, each may be too long by up to the second number of its name.
+    """
 
     ttft_s: float | None
     itl_mean_s: float | None
     duration_s: float
+    ttft_late_s: float = 0.0
+    itl_late_s: float = 0.0
+    duration_late_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -119,6 +119,8 @@ class Shadow:
         purses: Mapping[str, Purse],
         dearest: tuple[float, float],
         units: Units,
+        means: Means,
+        embedding: EmbeddingService | None = None,
         dialects: CustomDialects | None = None,
         opinions: Opinions | None = None,
         on_compared: OnCompared | None = None,
@@ -129,11 +131,10 @@ class Shadow:
         self._opinions = opinions
         self._on_compared = on_compared
         self._dialects = dialects
-        self._means = Means()
+        self._means = means
         self._shares = shares
         self._arms = arms
-        self._embedding: EmbeddingService | None = None
-        self._has_started = asyncio.Event()
+        self._embedding = embedding
         self._books = books
         self._references = references
         self._slicer = slicer
@@ -149,12 +150,6 @@ class Shadow:
         self._bench = Workbench("compare", tasks)
         self._pending = 0
         self._pairs: deque[dict[str, object]] = deque(maxlen=pairs_kept)
-
-    def start(self, embedding: EmbeddingService | None, means: Means) -> None:
-        """Begin to compare. Until model and means are loaded exchanges are taken and arms are asked, so that a restart loses less."""
-        self._embedding = embedding
-        self._means = means
-        self._has_started.set()
 
     # --- in ---------------------------------------------------------------------------------------------------------
 
@@ -268,17 +263,6 @@ class Shadow:
         ticket.expected.discard(exchange.arm)
         if ticket.expected:
             return
-        if self._has_started.is_set():
-            self._judge(ticket)
-        else:
-            self._tasks.start("judge when started", self._judge_when_started(ticket))
-
-    async def _judge_when_started(self, ticket: _Ticket) -> None:
-        try:
-            await self._has_started.wait()
-        except asyncio.CancelledError:
-            self._lose(ticket)
-            raise
         self._judge(ticket)
 
     def _judge(self, ticket: _Ticket) -> None:

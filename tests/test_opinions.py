@@ -10,7 +10,6 @@ import orjson
 import pytest
 
 from shadowproxy import config as configuration
-from shadowproxy.compare.means import Means
 from shadowproxy.config import build, judging
 from shadowproxy.counts import CELLS, LLM_JUDGE_ABSTENTIONS, LLM_JUDGE_PAIRS, LLM_JUDGE_TOKENS, Counts, Totals
 from shadowproxy.errors import ConfigError
@@ -57,7 +56,6 @@ async def judged(config: configuration.Config) -> AsyncIterator[tuple[Counts, st
     counts, tasks = Counts(), Tasks()
     judge = build_judge(config.llm_judge, config, budget_of(config.llm_judge), tasks, Guard(lambda step: pytest.fail(step)))
     shadow = build_shadow(config, counts, tasks, lambda *_: None, Opinions(judge, counts))
-    shadow.start(None, Means())
     judge.start()
     try:
         shadow.receive(frame(text="Paris."))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+import time
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
@@ -35,12 +36,14 @@ from shadowproxy.exchange import Comparison, Divergence, Exchange, Outcome, Seve
 from shadowproxy.handover.frames import ExchangeFrame
 from shadowproxy.journal.reader import read as read_journal
 from shadowproxy.journal.sink import JournalSink, NoSink
+from shadowproxy.mirror.lateness import next_look
 from shadowproxy.processes.shadow import build_shadow
 from shadowproxy.shadow import Shadow
 from shadowproxy.spending import Bill
 from shadowproxy.tasks import Tasks
 from shadowproxy.testing.faults import FaultyServer
 from tests.gateway.wires import Upstream, closed_port, until
+from tests.replay.arms import Arm
 
 
 def chat_reply(text: str) -> bytes:
@@ -89,17 +92,17 @@ class Pipeline:
 @contextlib.asynccontextmanager
 async def pipeline(candidate: str, primary: str = "http://127.0.0.1:9", **sections: object) -> AsyncIterator[Pipeline]:
     arm = {"name": "v2", "url": candidate, "timeout_s": 5, **sections.pop("arm", {})}  # type: ignore[dict-item]
-    sink = sections.pop("sink", None)
+    parts = {name: sections.pop(name, None) for name in ("sink", "embedding")}
     config = build(
         {"primary": {"url": primary}, "candidates": [arm], "embed": {"backend": "none"}, "units": {"drop_repeats": False}, **sections}
     )
     counts, tasks = Counts(), Tasks()
-    shadow = build_shadow(config, counts, tasks, lambda *_: None, sink=sink)  # type: ignore[arg-type]
-    shadow.start(None, Means())
+    means = Means(rules=rules_of(config.compare))
+    shadow = build_shadow(config, counts, tasks, lambda *_: None, means=means, **parts)  # type: ignore[arg-type]
 
     async def sweep() -> None:
         while True:
-            await asyncio.sleep(0.05)
+            await next_look(0.05)
             shadow.sweep()
 
     tasks.start("sweep", sweep())
@@ -341,10 +344,62 @@ async def test_pair_counts_in_its_slices() -> None:
         assert found == {"", "tenant=acme", "streamed=no", "tools=no", "prompt_length=under_1k"}
 
 
+# --- our own delays ---------------------------------------------------------------------------------------------------------
+
+SHORT_TAIL = {"gates": {"ttft": {"reference_s": 0.1}}}
+
+
+async def test_a_delay_of_ours_is_no_slowness_of_the_candidate() -> None:
+    """A candidate that was as good was rolled back: forty answers lay unread while the process loaded what it compares with."""
+    with Arm(delay_s=0.05) as arm:  # in a thread, for this one's loop is busy
+        async with pipeline(arm.url, **SHORT_TAIL) as p:
+            p.shadow.receive(frame())
+            await asyncio.sleep(0.02)
+            time.sleep(0.4)
+            await until(lambda: p.resolved() == {"ok": 1})
+            assert p.cells("ttft_tail") == {"unreported": 1}
+
+
+async def test_slowness_of_the_candidate_is_no_delay_of_ours() -> None:
+    with Arm(delay_s=0.4) as arm:
+        async with pipeline(arm.url, **SHORT_TAIL) as p:
+            p.shadow.receive(frame())
+            await asyncio.sleep(0.02)
+            time.sleep(0.05)
+            await until(lambda: p.resolved() == {"ok": 1})
+            assert p.cells("ttft_tail") == {"candidate_only": 1}
+
+
+async def test_an_answer_that_lay_unread_until_its_deadline_is_no_time_out() -> None:
+    with Arm(delay_s=0.05) as arm:
+        async with pipeline(arm.url, arm={"timeout_s": 0.2}) as p:
+            p.shadow.receive(frame())
+            await asyncio.sleep(0.02)
+            time.sleep(0.5)
+            await until(lambda: sum(p.resolved().values()) == 1)
+            assert p.resolved() == {"ok": 1}
+
+
+async def test_our_delays_are_in_the_journal(tmp_path: Path) -> None:
+    sink = JournalSink(build({"primary": {"url": "http://127.0.0.1:9"}, "journal": {"to": str(tmp_path)}}).journal, {})  # type: ignore[arg-type]
+    sink.start()
+    with Arm(delay_s=0.05) as arm:
+        async with pipeline(arm.url, sink=sink) as p:
+            p.shadow.receive(frame())
+            await asyncio.sleep(0.02)
+            time.sleep(0.2)
+            await until(lambda: p.resolved() == {"ok": 1})
+    await sink.close(5)
+    (record,) = read_journal(str(tmp_path))
+    _, candidate = record.exchanges()
+    assert candidate.reply is not None
+    assert 0.1 < candidate.late_by(candidate.reply.reads[0][0]) <= candidate.duration_s
+    assert candidate.late_by(0.0) == 0
+
+
 async def test_rules_take_noise_out_and_are_counted() -> None:
     rules = {"rules": [{"path": "text", "pattern": "number"}]}
     async with Upstream(chat_reply("Run 8841 done.")) as up, pipeline(up.url, compare=rules) as p:
-        p.shadow.start(None, Means(rules=rules_of(build({"primary": {"url": up.url}, "compare": rules}).compare)))
         p.shadow.receive(frame(text="Run 17 done."))
         await until(lambda: p.resolved() == {"ok": 1})
         (pair,) = p.shadow.latest_pairs(1, None)
@@ -405,8 +460,7 @@ async def test_what_no_model_could_embed_is_in_the_journal_all_the_same() -> Non
             self.arms += [exchange.arm for exchange in (primary, *others)]
 
     sink = Kept()
-    async with Upstream(chat_reply("Rome.")) as up, pipeline(up.url, sink=sink) as p:
-        p.shadow.start(Broken(), Means())  # type: ignore[arg-type]
+    async with Upstream(chat_reply("Rome.")) as up, pipeline(up.url, sink=sink, embedding=Broken()) as p:
         p.shadow.receive(frame())
         await until(lambda: p.resolved() == {"dropped_local": 1})
         assert p.totals().value(STEP_FAILURES, "embed") == 1

@@ -18,10 +18,18 @@ DURATION_APART_S = 0.1
 def timing(exchange: Exchange, answer: Answer | None) -> Timing:
     """Latencies of one arm."""
     gaps = answer.itl_s if answer is not None else ()
+    ttft_s = answer.ttft_s if answer is not None else None
+    mean_s = sum(gaps) / len(gaps) if gaps else None
+    if answer is None or not exchange.late:
+        return Timing(ttft_s, mean_s, exchange.duration_s)
     return Timing(
-        ttft_s=answer.ttft_s if answer is not None else None,
-        itl_mean_s=sum(gaps) / len(gaps) if gaps else None,
-        duration_s=exchange.duration_s,
+        ttft_s,
+        mean_s,
+        exchange.duration_s,
+        ttft_late_s=exchange.late_by(ttft_s) if ttft_s is not None else 0.0,
+        # The mean is the time between the first and the last piece by their number: what both were late by cancels, at best.
+        itl_late_s=exchange.late_by(answer.content_at_s[-1]) / len(gaps) if gaps else 0.0,
+        duration_late_s=exchange.late_by(exchange.duration_s),
     )
 
 

@@ -145,9 +145,11 @@ class HandoverWriter:
 
 
 class Lines:
-    """The connections of workers to one shadow process that are open now."""
+    """The connections of workers to one shadow process that are open now. While they are held, nothing is read from them: what workers
+    write waits in the kernel and, to their bound, in their own buffers."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_held: bool = False) -> None:
+        self.is_held = is_held
         self._open: set[HandoverReader] = set()
 
     def __len__(self) -> int:
@@ -158,6 +160,12 @@ class Lines:
 
     def discard(self, line: HandoverReader) -> None:
         self._open.discard(line)
+
+    def read(self) -> None:
+        """Hold them no longer."""
+        self.is_held = False
+        for line in tuple(self._open):
+            line.read()
 
     async def ended(self, within_s: float) -> None:
         """Wait until every worker has closed its line, at most this long: what it had written before is read by then."""
@@ -174,16 +182,28 @@ class HandoverReader(asyncio.Protocol):
         self._on_broken = on_broken
         self._lines = lines
         self._codec = FrameCodec()
-        self._transport: asyncio.BaseTransport | None = None
+        self._early = b""
+        self._transport: asyncio.ReadTransport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = transport
+        self._transport = cast("asyncio.ReadTransport", transport)
         self._lines.add(self)
+
+    def read(self) -> None:
+        """What came before is taken now, and what comes from now on."""
+        if self._transport is not None and self._early:
+            early, self._early = self._early, b""
+            self._transport.resume_reading()
+            self.data_received(early)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._lines.discard(self)
 
     def data_received(self, data: bytes) -> None:
+        if self._lines.is_held and self._transport is not None:
+            self._early += data
+            self._transport.pause_reading()  # only now: uvloop begins to read after ``connection_made``, whatever was said there
+            return
         try:
             for frame in self._codec.feed(data):
                 self._receive(frame)

@@ -58,6 +58,7 @@ def _schema(pa: Any) -> Any:
             ("duration_s", pa.float64()),
             ("read_after_us", pa.list_(pa.int64())),
             ("read_sizes", pa.list_(pa.int32())),
+            ("late_us", pa.int64()),
         ]
     )
 
@@ -90,6 +91,7 @@ def _answered(arm: ArmRecord) -> Mapping[str, Any]:
         "duration_s": arm.duration_s,
         "read_after_us": list(after_us),
         "read_sizes": list(arm.reading.sizes),
+        "late_us": arm.late_us[-1][1] if arm.late_us else 0,
     }
 
 

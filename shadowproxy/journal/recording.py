@@ -98,6 +98,7 @@ class Recorder:
             reading=reading,
             failure=self._text(exchange.failure) if exchange.failure else "",
             rollout=self._rollouts.get(exchange.arm, ""),
+            late_us=tuple([(round(at_s * 1e6), round(late_s * 1e6)) for at_s, late_s in exchange.late]) if exchange.late else (),
         )
 
     def finds(self, record: Record) -> frozenset[str]:

@@ -46,7 +46,11 @@ class Reading(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
 
 class ArmRecord(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """What one arm did. ``status`` 0: no reply head came. ``rollout`` is that of the candidate, empty for primary and control."""
+    """What one arm did. ``status`` 0: no reply head came. ``rollout`` is that of the candidate, empty for primary and control.
+
+    ``late_us``: how much of these times may be a delay of the process that measured them: (microseconds since the request was sent, delay
+    in all until then), for each time that it grew.
+    """
 
     arm: str
     outcome: str
@@ -57,6 +61,7 @@ class ArmRecord(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     reading: Reading = Reading()
     failure: str = ""
     rollout: str = ""
+    late_us: tuple[tuple[int, int], ...] = ()
 
 
 class Record(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
@@ -93,7 +98,9 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
     def _exchange(self, request: Request, arm: ArmRecord) -> Exchange:
         reply = Reply(arm.status, _headers(arm.headers), tuple(_reads(arm))) if arm.status else None
-        return Exchange(self.id, arm.arm, self.route, request, reply, Outcome(arm.outcome), self.issued_at_s, arm.duration_s, arm.failure)
+        times = (self.issued_at_s, arm.duration_s)
+        late = tuple((at_us / 1e6, late_us / 1e6) for at_us, late_us in arm.late_us)
+        return Exchange(self.id, arm.arm, self.route, request, reply, Outcome(arm.outcome), *times, arm.failure, late=late)
 
 
 def control_of(record: Record) -> ArmRecord | None:

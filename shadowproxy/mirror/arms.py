@@ -6,6 +6,7 @@ import random
 
 from shadowproxy.config import Arm, Candidate, Config, Primary
 from shadowproxy.mirror.dispatch import ArmBounds, ArmDispatch
+from shadowproxy.mirror.lateness import Lateness
 from shadowproxy.mirror.rewrite import ArmRewrite
 from shadowproxy.tasks import Tasks
 from shadowproxy.upstream.endpoint import endpoint_of
@@ -17,8 +18,8 @@ def as_candidate(primary: Primary, how: Arm) -> Candidate:
     return Candidate.model_validate({**dict(how), "name": "asked-again", "url": primary.url, "tls": primary.tls})
 
 
-def dispatch_of(arm: str, target: Candidate, config: Config, tasks: Tasks) -> ArmDispatch:
-    """What sends copies to ``target`` under the name ``arm``."""
+def dispatch_of(arm: str, target: Candidate, config: Config, tasks: Tasks, lateness: Lateness) -> ArmDispatch:
+    """What sends copies to ``target`` under the name ``arm``. ``lateness`` is that of the loop they all run on."""
     endpoint = endpoint_of(target.url, target.tls)
     rewrite = ArmRewrite(
         arm=arm,
@@ -40,4 +41,4 @@ def dispatch_of(arm: str, target: Candidate, config: Config, tasks: Tasks) -> Ar
     )
     pool = Pool(endpoint, timing, tasks, max_idle=target.concurrency, max_header_bytes=config.limits.max_header_bytes)
     bounds = ArmBounds(target.concurrency, target.queue, target.timeout_s, target.max_reply_bytes)
-    return ArmDispatch(rewrite, pool, bounds, random.Random())  # noqa: S311 - span ids need to differ, not to be secret
+    return ArmDispatch(rewrite, pool, bounds, random.Random(), lateness)  # noqa: S311 - span ids need to differ, not to be secret

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from shadowproxy.exchange import Exchange, Outcome, Reply, Request, is_http_error
+from shadowproxy.mirror.lateness import Lateness
 from shadowproxy.mirror.rewrite import ArmRewrite, copy_of
 from shadowproxy.upstream.connection import Connection, Receiver, ReplyHead
 from shadowproxy.upstream.pool import Pool
@@ -43,6 +44,7 @@ class Copy(Receiver):
         "_connecting",
         "_done",
         "_keeps_reply",
+        "_late_before_s",
         "_may_repeat",
         "_timeout_s",
         "_upstream",
@@ -51,6 +53,7 @@ class Copy(Receiver):
         "head",
         "id",
         "issued_at_s",
+        "late",
         "reads",
         "reply_bytes",
         "request",
@@ -82,6 +85,8 @@ class Copy(Receiver):
         self.head: ReplyHead | None = None
         self.reads: list[tuple[float, bytes]] = []
         self.reply_bytes = 0
+        self.late: list[tuple[float, float]] = []
+        self._late_before_s = 0.0
 
     def _written(self) -> bytes:
         return copy_of(self.request, self._arm.rewrite, self.span_id)
@@ -105,6 +110,8 @@ class Copy(Receiver):
             data = self._written()  # sent a second time
         self.sent_at = connection.since
         self.issued_at_s = time.time()
+        self.late.clear()
+        self._late_before_s = self._arm.lateness.total_s(self.sent_at)
         connection.write(data)
         connection.request_sent(self.sent_at)
 
@@ -119,6 +126,7 @@ class Copy(Receiver):
                 self.end(Outcome.TOO_LARGE, f"sent more than {self._arm.bounds.max_reply_bytes} bytes")
                 return
             if self._keeps_reply:
+                self._note_lateness(at)
                 self.reads.append((at - self.sent_at, body))
         if is_done:
             self._upstream = None
@@ -149,7 +157,15 @@ class Copy(Receiver):
             upstream, self._upstream = self._upstream, None
             upstream.abandon()
 
+    def _note_lateness(self, at: float) -> None:
+        late_s = self._arm.lateness.total_s(at) - self._late_before_s
+        if late_s > (self.late[-1][1] if self.late else 0.0):
+            self.late.append((at - self.sent_at, late_s))
+
     def end(self, outcome: Outcome, failure: str) -> None:
+        now = time.monotonic()
+        if self._upstream is not None or self.head is not None:
+            self._note_lateness(now)
         head = self.head
         reply = None
         if head is not None:
@@ -162,22 +178,24 @@ class Copy(Receiver):
             reply=reply,
             outcome=outcome,
             issued_at_s=self.issued_at_s,
-            duration_s=time.monotonic() - self.sent_at,
+            duration_s=now - self.sent_at,
             failure=failure,
             span_id=self.span_id,
+            late=tuple(self.late),
         )
         self._arm.ended(self)
         self._done(exchange)
 
 
 class ArmDispatch:
-    """All copies to one arm."""
+    """All copies to one arm. ``lateness`` is that of the loop, shared by all arms."""
 
-    def __init__(self, rewrite: ArmRewrite, pool: Pool, bounds: ArmBounds, chance: random.Random) -> None:
+    def __init__(self, rewrite: ArmRewrite, pool: Pool, bounds: ArmBounds, chance: random.Random, lateness: Lateness) -> None:
         self.rewrite = rewrite
         self.pool = pool
         self.bounds = bounds
         self.chance = chance
+        self.lateness = lateness
         self._flying: set[Copy] = set()
         self._waiting: deque[Copy] = deque()
 
@@ -205,11 +223,13 @@ class ArmDispatch:
 
     def _start(self, copy: Copy) -> None:
         self._flying.add(copy)
+        self.lateness.hold()
         copy.start()
 
     def ended(self, copy: Copy) -> None:
         if copy in self._flying:
             self._flying.discard(copy)
+            self.lateness.release()
             while self._waiting and len(self._flying) < self.bounds.concurrency:
                 self._start(self._waiting.popleft())
 

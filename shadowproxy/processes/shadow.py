@@ -6,19 +6,22 @@ import asyncio
 import logging
 import random
 import sys
+import time
 from pathlib import Path
 
 import orjson
 
 from shadowproxy.bookkeeping import Book, OnFrozen, Slicer, TailReferences, tail_gates
 from shadowproxy.child import Leash, Spec, main, spare_the_collector, unexpected
+from shadowproxy.compare.means import Means
 from shadowproxy.comparing import dialects_of, load_means, prices_of
 from shadowproxy.config import Candidate, Config, Embed, build
 from shadowproxy.control import Listening, Message, PairsReply, PairsRequest, Reference, Spent
-from shadowproxy.counts import STEP_FAILURES, Counts
+from shadowproxy.counts import LATE_SECONDS, STEP_FAILURES, Counts
 from shadowproxy.embed.loading import load as load_embedder
 from shadowproxy.embed.service import EmbeddingService
 from shadowproxy.exchange import CONTROL
+from shadowproxy.handover.frames import ExchangeFrame
 from shadowproxy.handover.socket import Lines
 from shadowproxy.handover.socket import listen as listen_handover
 from shadowproxy.journal.sink import JournalSink, NoSink, Sink
@@ -28,6 +31,7 @@ from shadowproxy.llmjudge.judge import LlmJudge
 from shadowproxy.mirror.admission import ArmShare
 from shadowproxy.mirror.arms import as_candidate, dispatch_of
 from shadowproxy.mirror.dispatch import ArmDispatch
+from shadowproxy.mirror.lateness import Lateness, next_look
 from shadowproxy.opinions import Opinions
 from shadowproxy.shadow import OnCompared, Shadow
 from shadowproxy.spending import Bill, Ceiling, Purse
@@ -77,6 +81,22 @@ async def run_shadow(spec: Spec) -> None:
     budget = budget_of(config.llm_judge) if config.llm_judge else None
     judge = _judge(config, budget, counts, tasks)
     sink = _journal(config)
+    path = Path(spec.handover)
+    # Workers connect at once, so that a restart loses little; what they write is read when a copy's answer would find us at our post.
+    # Loading a model keeps the interpreter for tenths of a second, which would be in the times of every arm.
+    lines = Lines(is_held=True)
+
+    def broken() -> None:
+        counts.add(STEP_FAILURES, "hand-over")
+
+    def receive(frame: ExchangeFrame) -> None:
+        shadow.receive(frame)  # which is there when the lines are read
+
+    server = Listening(path, lambda: listen_handover(path, receive, broken, lines))
+    await server.look()  # where there is no room for a socket's file yet, it is tried again
+    tasks.start("stay reachable", _stay_reachable(server))
+    embedding = await _start_embedding(config.embed) if config.candidates else None  # else nothing is compared
+    lateness = Lateness()
     shadow = build_shadow(
         config,
         counts,
@@ -85,15 +105,11 @@ async def run_shadow(spec: Spec) -> None:
         Opinions(judge, counts) if judge is not None else None,
         telemetry.compared,
         sink,
+        embedding=embedding,
+        means=await asyncio.to_thread(load_means, config.compare, tells_language=config.slices.language),
+        lateness=lateness,
     )
-    path = Path(spec.handover)
-    lines = Lines()
-    server = Listening(path, lambda: listen_handover(path, shadow.receive, lambda: counts.add(STEP_FAILURES, "hand-over"), lines))
-    await server.look()  # where there is no room for a socket's file yet, it is tried again
-    tasks.start("sweep", _sweep_forever(shadow))
-    tasks.start("stay reachable", _stay_reachable(server))
-    embedding = await _start_embedding(config.embed) if config.candidates else None  # else nothing is compared
-    shadow.start(embedding, await asyncio.to_thread(load_means, config.compare, tells_language=config.slices.language))
+    tasks.start("sweep", _sweep_forever(shadow, lateness, counts))
     if judge is not None:
         judge.start()
     restored: set[str] = set()
@@ -113,6 +129,8 @@ async def run_shadow(spec: Spec) -> None:
                 restored.add(rollout)
             case _:
                 unexpected(message)
+
+    lines.read()
 
     def refresh() -> None:
         shadow.report()
@@ -174,10 +192,14 @@ async def _stay_reachable(server: Listening) -> None:
         await server.look()
 
 
-async def _sweep_forever(shadow: Shadow) -> None:
+async def _sweep_forever(shadow: Shadow, lateness: Lateness, counts: Counts) -> None:
+    told_s = 0.0
     while True:
-        await asyncio.sleep(_SWEEP_S)
+        await next_look(_SWEEP_S)
         shadow.sweep()
+        late_s = lateness.total_s(time.monotonic())
+        counts.add(LATE_SECONDS, by=late_s - told_s)
+        told_s = late_s
 
 
 def build_shadow(
@@ -188,15 +210,20 @@ def build_shadow(
     opinions: Opinions | None = None,
     on_compared: OnCompared | None = None,
     sink: Sink | None = None,
+    *,
+    embedding: EmbeddingService | None = None,
+    means: Means | None = None,
+    lateness: Lateness | None = None,
 ) -> Shadow:
-    """Wire the pipeline: one dispatch per arm, one rollout per candidate."""
+    """Wire the pipeline: one dispatch per arm, one rollout per candidate. ``lateness`` is that of the loop; by default one of its own."""
+    late = lateness or Lateness()
     arms: dict[str, ArmDispatch] = {}
     shares: list[ArmShare] = []
     if config.control is not None and config.control.percent > 0:
-        arms[CONTROL] = dispatch_of(CONTROL, as_candidate(config.primary, config.control), config, tasks)
+        arms[CONTROL] = dispatch_of(CONTROL, as_candidate(config.primary, config.control), config, tasks, late)
         shares.append(ArmShare(CONTROL, config.control.percent / 100))
     for candidate in config.candidates:
-        arms[candidate.name] = dispatch_of(candidate.name, candidate, config, tasks)
+        arms[candidate.name] = dispatch_of(candidate.name, candidate, config, tasks, late)
         shares.append(ArmShare(candidate.name, candidate.percent / 100))
     references = TailReferences(tail_gates(config.gates), counts, on_frozen)
     chance = random.Random()  # noqa: S311 - dithers evidence; nothing secret depends on it
@@ -219,6 +246,8 @@ def build_shadow(
         purses={each.name: Purse(_ceiling(each)) for each in config.candidates},
         dearest=prices_of(config.compare).dearest,
         units=config.units,
+        embedding=embedding,
+        means=means or Means(),
         dialects=dialects_of(config),
         opinions=opinions,
         on_compared=on_compared,

@@ -73,6 +73,7 @@ class _Slip(msgspec.Struct, frozen=True, gc=False):
     outcome: str
     issued_at_s: float
     duration_s: float
+    late: tuple[tuple[float, float], ...]
     failure: str
     status: int
     headers: tuple[tuple[bytes, bytes], ...]
@@ -82,9 +83,8 @@ class _Slip(msgspec.Struct, frozen=True, gc=False):
     def exchange(self) -> Exchange:
         reply = Reply(self.status, self.headers, self.reads) if self.status else None
         known = self.known
-        return Exchange(
-            known.id, self.arm, known.route, known.request(), reply, Outcome(self.outcome), self.issued_at_s, self.duration_s, self.failure
-        )
+        outcome, times = Outcome(self.outcome), (self.issued_at_s, self.duration_s)
+        return Exchange(known.id, self.arm, known.route, known.request(), reply, outcome, *times, self.failure, late=self.late)
 
 
 class _Kept(msgspec.Struct, frozen=True, gc=False):
@@ -96,7 +96,7 @@ class _Kept(msgspec.Struct, frozen=True, gc=False):
 
 def _slip_of(exchange: Exchange, known: Record) -> _Slip:
     reply = exchange.reply or Reply(0, (), ())
-    times = (exchange.issued_at_s, exchange.duration_s)
+    times = (exchange.issued_at_s, exchange.duration_s, exchange.late)
     return _Slip(exchange.arm, exchange.outcome.value, *times, exchange.failure, reply.status, reply.headers, reply.reads, known)
 
 

@@ -24,6 +24,7 @@ from shadowproxy.gateway.tee import Routes
 from shadowproxy.journal.reader import Damage, Unseal
 from shadowproxy.journal.sealing import unsealer
 from shadowproxy.mirror.arms import as_candidate, dispatch_of
+from shadowproxy.mirror.lateness import Lateness
 from shadowproxy.replay.cards import Shelf
 from shadowproxy.replay.catalogue import Catalogue, Choice, RouteOf, as_captured, catalogue_of
 from shadowproxy.replay.clerk import Clerk
@@ -267,13 +268,16 @@ class _Replay:
         return done
 
     def _lanes(self, tasks: Tasks) -> dict[str, Lane]:
-        config, request = self._config, self._request
+        config, request, lateness = self._config, self._request, Lateness()
         again = as_candidate(config.primary, config.control or Control())
         targets = {PRIMARY: again, CONTROL: again, **{each.name: each for each in config.candidates}}
         gates = {name: Gate(target.concurrency, request.rates.get(name)) for name, target in targets.items()}
         own = [request.rates[name] for name in (PRIMARY, CONTROL) if name in request.rates]
         gates[PRIMARY] = gates[CONTROL] = Gate(again.concurrency, min(own, default=None))  # one server: what one may, both may together
-        return {name: Lane(dispatch_of(name, target, config, tasks), gates[name], request.patience) for name, target in targets.items()}
+        return {
+            name: Lane(dispatch_of(name, target, config, tasks, lateness), gates[name], request.patience)
+            for name, target in targets.items()
+        }
 
     def _note_lanes(self, lanes: Mapping[str, Lane]) -> None:
         for name, lane in lanes.items():

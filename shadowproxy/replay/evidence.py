@@ -33,6 +33,7 @@ class Found(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     divergence: float | None = None
     suppressed: dict[str, int] = {}
     primary_side: dict[str, bool | int | float | str] = {}
+    late: tuple[float, float, float] = (0.0, 0.0, 0.0)
     side: dict[str, bool | int | float | str] = {}
 
     def comparison(self) -> Comparison:
@@ -43,7 +44,7 @@ class Found(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
             self.is_exact,
             self.is_equal_normalised,
             Timing(*self.primary_timing),
-            Timing(*self.timing),
+            Timing(*self.timing, *self.late),
             tuple(Divergence(kind, Severity(severity), *rest) for kind, severity, *rest in self.divergences),
             self.scores,
             self.divergence,
@@ -93,6 +94,7 @@ def found_of(comparison: Comparison) -> Found:
         comparison.divergence,
         dict(comparison.suppressed),
         _known(comparison.primary_side),
+        (comparison.timing.ttft_late_s, comparison.timing.itl_late_s, comparison.timing.duration_late_s),
         _known(comparison.side),
     )
 

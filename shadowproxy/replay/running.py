@@ -20,6 +20,7 @@ from shadowproxy.errors import StartError
 from shadowproxy.exchange import PRIMARY, Exchange, Outcome
 from shadowproxy.journal.reader import Unseal
 from shadowproxy.journal.records import ArmRecord, Record
+from shadowproxy.mirror.lateness import next_look
 from shadowproxy.replay.catalogue import Catalogue
 from shadowproxy.replay.comparing import BATCH, BATCH_BYTES, Job, Pool
 from shadowproxy.replay.lanes import Closed, Gate, Lane
@@ -377,7 +378,7 @@ class Run:
             idle_s = 0.0
             standstill = Standstill(time.monotonic())
             while True:
-                await asyncio.sleep(_SWEEP_S)
+                await next_look(_SWEEP_S)
                 now_s = time.monotonic()
                 for lane in self._lanes.values():
                     lane.dispatch.sweep(now_s)

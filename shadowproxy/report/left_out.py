@@ -86,7 +86,9 @@ def _unreported(contents: Contents) -> Iterator[LeftOut]:
         if n := finding["counts"].get(UNREPORTED, 0):
             where = f"gate {finding['gate']}, {stratum(finding)}"
             yield LeftOut(
-                where, f"{count(n)} of {count(finding['n'])} pairs", "the candidate does not report it; taken at its worst both ways"
+                where,
+                f"{count(n)} of {count(finding['n'])} pairs",
+                "the candidate does not report it, or we were too late to time it; taken at its worst both ways",
             )
 
 

@@ -46,18 +46,39 @@ def _no_error(_timing: Timing, _side: Side) -> float | None:
     return 0.0
 
 
+def _exact(_timing: Timing) -> float:
+    return 0.0
+
+
+def _ttft_late_s(timing: Timing) -> float:
+    return timing.ttft_late_s
+
+
+def _itl_late_s(timing: Timing) -> float:
+    return timing.itl_late_s
+
+
+def _duration_late_s(timing: Timing) -> float:
+    return timing.duration_late_s
+
+
 @dataclass(frozen=True, slots=True)
 class _Measure:
-    """An amount of an answer. ``silence`` is the cell of a candidate that answered without showing it, where the primary showed its own."""
+    """An amount of an answer. ``silence`` is the cell of a candidate that answered without showing it, where the primary showed its own.
+
+    ``late_s``: how much of the amount may be a delay of ours.
+    """
 
     of: Callable[[Timing, Side], float | None]
     silence: str
+    late_s: Callable[[Timing], float] = _exact
 
     def primary(self, other: Comparison) -> float | None:
         return self.of(other.primary_timing, other.primary_side)
 
     def cell(self, other: Comparison, limit: float) -> str | None:
-        """Over the limit or not; None where not even the primary showed it, so that nothing can be over it."""
+        """Over the limit or not, ``unreported`` where that depends on a delay of ours; None where not even the primary showed the
+        amount, so that nothing can be over it."""
         if self.primary(other) is None:
             return None
         if other.outcome.is_failure:
@@ -65,14 +86,16 @@ class _Measure:
         own = self.of(other.timing, other.side)
         if own is None:
             return self.silence
-        return checks.BAD if own > limit else checks.OK
+        if own <= limit:
+            return checks.OK
+        return checks.BAD if own - self.late_s(other.timing) > limit else checks.UNREPORTED
 
 
 _MEASURES: Mapping[str, _Measure] = MappingProxyType(
     {
-        limits.TTFT: _Measure(_ttft_s, checks.BAD),  # it ended without ever saying anything
-        limits.ITL: _Measure(_itl_s, checks.OK),  # all of it came at once
-        limits.DURATION: _Measure(_duration_s, checks.BAD),
+        limits.TTFT: _Measure(_ttft_s, checks.BAD, _ttft_late_s),  # it ended without ever saying anything
+        limits.ITL: _Measure(_itl_s, checks.OK, _itl_late_s),  # all of it came at once
+        limits.DURATION: _Measure(_duration_s, checks.BAD, _duration_late_s),
         limits.COST: _Measure(_cost, checks.UNREPORTED),
         limits.TOKENS: _Measure(_tokens, checks.UNREPORTED),
         limits.ERROR: _Measure(_no_error, checks.BAD),
@@ -105,6 +128,8 @@ def _tail(check: str, measure: _Measure, other: Comparison, threshold: TailThres
     cell, reference_s = measure.cell(other, threshold.candidate_s), measure.primary(other)
     if cell is None or reference_s is None:
         return []
+    if cell == checks.UNREPORTED:
+        return [(check, cell)]
     return [(check, checks.trinomial_cell(cell == checks.BAD, reference_s > threshold.primary_s))]
 
 

@@ -51,8 +51,9 @@ BOTH_BAD = "both_bad"
 OK = "ok"
 BAD = "bad"
 
-#: The candidate answered, but did not report what this check measures. It has no D: it is taken at its worst where passing is tested and
-#: at its best where failing is. So a candidate that never reports its usage neither passes by that nor fails by it.
+#: The candidate answered, but did not report what this check measures, or we were too late to measure it. It has no D: it is taken at its
+#: worst where passing is tested and at its best where failing is. So a candidate that never reports its usage neither passes by that nor
+#: fails by it, and no delay of this process rolls anybody back.
 UNREPORTED = "unreported"
 
 #: D of a yes/no check on two sides: what both share says nothing about their difference. For ``judge`` the bad side is the one that lost.
@@ -90,6 +91,8 @@ CHECKS: Mapping[str, Mapping[str, float]] = MappingProxyType(
 
 _NOTHING: Mapping[str, float] = MappingProxyType({})
 
+_MAY_BE_UNREPORTED = (COST, TOKENS, JUDGE, TTFT_TAIL, ITL_TAIL, DURATION_TAIL, AA_TTFT, AA_ITL, AA_DURATION)
+
 
 def values_of(check: str) -> Mapping[str, float]:
     """Label → D of a check; empty for a check that this version does not know."""
@@ -103,7 +106,7 @@ def value_of(check: str, cell: str) -> float:
 
 def has_cell(check: str, cell: str) -> bool:
     """False for what another version of this program may have written."""
-    return cell in values_of(check) or (cell == UNREPORTED and (check in (COST, TOKENS, JUDGE) or check.startswith(BUDGET)))
+    return cell in values_of(check) or (cell == UNREPORTED and (check in _MAY_BE_UNREPORTED or check.startswith(BUDGET)))
 
 
 def trinomial_cell(candidate_bad: bool, reference_bad: bool) -> str:

@@ -186,6 +186,22 @@ def test_reader_out_of_memory_drops_the_line_and_counts_it() -> None:
     assert line.is_closed
 
 
+async def test_a_reader_that_is_not_ready_leaves_what_comes_where_it_is(path: Path) -> None:
+    reader = Reader()
+    reader.lines.is_held = True
+    await reader.listen(path)
+    async with writer_to(path) as writer:
+        await until(lambda: writer.is_connected and len(reader.lines) == 1)
+        offered(writer, frame(1))
+        await asyncio.sleep(0.1)
+        assert reader.frames == []
+        reader.lines.read()
+        offered(writer, frame(2))
+        await until(lambda: len(reader.frames) == 2)
+        assert reader.frames == [frame(1), frame(2)]
+    reader.close()
+
+
 async def test_what_a_worker_wrote_before_it_moved_is_read_before_the_old_reader_ends(path: Path) -> None:
     """Four of 1442 exchanges were lost in a reload under load: the old process ended while they lay in its socket."""
     old, new = Reader(), Reader()

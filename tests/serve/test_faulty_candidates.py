@@ -71,7 +71,7 @@ async def test_failing_candidate_is_rolled_back_soon_and_an_equal_one_never() ->
                 assert bad["state"] == "rollback"
                 assert bad["reasons"][0]["code"] == "worse:error"
                 assert bad["reasons"][0]["gate"] == "error"
-                assert good["state"] != "rollback"
+                assert good["state"] != "rollback", good["reasons"]
                 scrape = await serve.scrape()
                 assert scrape.value("shadowproxy_verdict", rollout=good["rollout"], state="rollback") == 0
                 assert scrape.value("shadowproxy_verdict", rollout=bad["rollout"], state="rollback") == 1

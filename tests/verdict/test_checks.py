@@ -74,14 +74,14 @@ def test_a_budget_has_two_cells_whatever_its_name() -> None:
     assert not has_cell("budget:slow", "both_ok")
 
 
-@pytest.mark.parametrize("check", ["cost", "tokens", "budget:dear"])
+@pytest.mark.parametrize("check", ["cost", "tokens", "budget:dear", "ttft_tail", "aa_itl_tail"])
 def test_what_was_not_reported_is_counted_and_has_no_difference(check: str) -> None:
     assert has_cell(check, UNREPORTED)
     with pytest.raises(KeyError):
         value_of(check, UNREPORTED)
 
 
-@pytest.mark.parametrize("check", ["error", "similarity", "ttft_tail"])
+@pytest.mark.parametrize("check", ["error", "similarity", "noise_floor"])
 def test_only_amounts_can_be_unreported(check: str) -> None:
     assert not has_cell(check, UNREPORTED)
 

@@ -294,6 +294,21 @@ def test_an_answer_that_comes_at_once_has_no_gap_to_be_too_long() -> None:
     assert "itl_tail" not in seen(candidate=timed(Timing(0.5, None, 1.0), Timing(0.5, 0.02, 1.0)), limits=limits)
 
 
+@pytest.mark.parametrize(("measure", "late"), [("ttft", (0.9, 0, 0)), ("itl", (0, 0.9, 0)), ("duration", (0, 0, 0.9))])
+def test_a_time_that_may_be_ours_tells_nothing(measure: str, late: tuple[float, float, float]) -> None:
+    limits = Limits(
+        tails={name: TailThreshold(1.0, 1.2) for name in ("ttft", "itl", "duration")}, budgets=(Budget("b", measure, 1.5, 0.01),)
+    )
+    found = seen(candidate=timed(Timing(0.5, 0.5, 0.5), Timing(2.0, 2.0, 2.0, *late)), limits=limits)
+    tails = {name: found[f"{name}_tail"] for name in ("ttft", "itl", "duration")}
+    assert tails == {**dict.fromkeys(tails, "candidate_only"), measure: "unreported"}
+    assert found["budget:b"] == "unreported"
+    surely = seen(candidate=timed(Timing(0.5, 0.5, 0.5), Timing(2.2, 2.2, 2.2, *late)), limits=limits)
+    assert surely[f"{measure}_tail"] == "candidate_only"
+    never = seen(candidate=timed(Timing(0.5, 0.5, 0.5), Timing(1.1, 1.1, 1.1, *late)), limits=limits)
+    assert never[f"{measure}_tail"] == "both_ok"
+
+
 RATIOS = Limits(ratios={"cost": Ratio(1.0, 2.0), "tokens": Ratio(1.05, 1000.0)})
 
 
