@@ -7,6 +7,7 @@ other. Nothing is remembered in this process that matters: whoever comes next re
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Callable, Mapping
@@ -101,7 +102,7 @@ class Controller:
             await asyncio.sleep(interval_s)
 
     async def look(self) -> Standing:
-        """Look once, and do what follows. Never raises for what a router says."""
+        """Look once, and do what follows. Never raises: what went wrong is in the standing."""
         async with self._one_at_a_time:
             await self._look_guarded()
         return self._standing
@@ -138,6 +139,16 @@ class Controller:
             _log.warning("%s waits: %s", self._candidate, exc)
         except RouterRefused as exc:
             await self._get_stuck(exc)
+        except Exception as exc:  # noqa: BLE001 - whatever it is: nobody would take a bad candidate out if looking ended here
+            await self._survive(exc)
+
+    async def _survive(self, fault: Exception) -> None:
+        """Tell what should not have happened, and look again at the next turn."""
+        what = RouterRefused(f"a fault in shadowproxy itself ({type(fault).__name__}: {fault})", "look at its log, and report it")
+        if str(what) != self._standing.problem:
+            _log.error("looking after %s failed", self._candidate, exc_info=fault)
+        with contextlib.suppress(Exception):  # it may be the telling that fails
+            await self._get_stuck(what)
 
     async def _get_stuck(self, refused: RouterRefused) -> None:
         """Hold, and tell a person; once for each thing that is wrong."""

@@ -140,6 +140,21 @@ async def test_vanished_object_is_told_once_and_moves_nothing(bench: Bench) -> N
     assert len([news for news in bench.audience.news if isinstance(news, Stuck)]) == 1
 
 
+async def test_a_fault_of_ours_ends_no_watch(bench: Bench) -> None:
+    """A controller whose task had ended would leave a bad candidate its traffic."""
+    await bench.go_to(bench.world.steps[0])
+    good = bench.document
+    bench.document = {"state": "hold", "pairs": 11}
+    for _ in range(2):
+        bench.clock.advance(STEP_S)
+        await bench.controller.look()
+        assert "a fault in shadowproxy itself (KeyError" in bench.controller.standing.problem
+    assert len([news for news in bench.audience.news if isinstance(news, Stuck)]) == 1
+    bench.document = good
+    await bench.look("rollback")
+    assert bench.world.percent() == 0
+
+
 async def test_abort_takes_the_candidate_out(bench: Bench) -> None:
     await bench.go_to(bench.world.steps[0])
     await bench.controller.order(Order.ABORT)
