@@ -228,6 +228,9 @@ class EventSender:
             event = await self._waiting.get()
             try:
                 await self._send(event)
+            except Exception:  # noqa: BLE001 - whatever it is: the next event is to go out
+                self._results.failed += 1
+                _log.exception("an event about a verdict did not reach %s", self._sink)
             finally:
                 self._waiting.task_done()
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
@@ -21,6 +22,8 @@ from shadowproxy.verdict.gates import gate_rules
 from shadowproxy.verdict.limits import Budget
 from shadowproxy.verdict.splits import Split
 
+_log = logging.getLogger(__name__)
+
 _SOFTWARE = f"shadowproxy {metadata.version('llm-shadowproxy')}"
 
 #: The present rate of pairs is taken over this long: long enough to be steady, short enough to follow the traffic.
@@ -35,6 +38,7 @@ class _Watch:
     first_pair_at: float | None = None
     issued_at: deque[tuple[float, int]] = field(default_factory=deque)
     document: Mapping[str, object] | None = None
+    fault: str = ""
 
 
 class Judge:
@@ -65,17 +69,35 @@ class Judge:
         """Judge now. Looking more often costs no error rate. ``gaps``: rollout → why its counts cannot be trusted, "" where they can."""
         now = self._clock()
         for rollout, watch in self._watches.items():
-            gap = gaps.get(rollout, "")
-            evidence = self._evidence(rollout, watch, now, bool(gap))
-            verdict = _explained(decide(self._rules, evidence), gap)
-            watch.document = as_document(
-                verdict,
-                rollout=rollout,
-                candidate=watch.candidate.name,
-                rules=self._rules,
-                evidence=evidence,
-                provenance=self._provenance(rollout, watch.candidate),
-            )
+            try:
+                watch.document = self._judged(rollout, watch, now, gaps.get(rollout, ""))
+            except Exception as exc:  # noqa: BLE001 - whatever it is: an old verdict left standing would go on promoting
+                watch.document = self._held(rollout, watch, exc)
+
+    def _judged(self, rollout: str, watch: _Watch, now: float, gap: str) -> Mapping[str, object]:
+        evidence = self._evidence(rollout, watch, now, bool(gap))
+        return self._document(rollout, watch, evidence, gap)
+
+    def _held(self, rollout: str, watch: _Watch, fault: Exception) -> Mapping[str, object]:
+        """Without a reading of the evidence there is nothing to go by."""
+        what = f"the evidence cannot be read ({type(fault).__name__}: {fault}), a fault in shadowproxy itself"
+        if what != watch.fault:
+            watch.fault = what
+            _log.error("judging %s failed", rollout, exc_info=fault)
+        nothing = Evidence(
+            cells={}, issued=0, unresolved=0, age_s=0.0, pairs_per_s=0.0, has_control=self._control_percent > 0, state_gap=True
+        )
+        return self._document(rollout, watch, nothing, what)
+
+    def _document(self, rollout: str, watch: _Watch, evidence: Evidence, gap: str) -> Mapping[str, object]:
+        return as_document(
+            _explained(decide(self._rules, evidence), gap),
+            rollout=rollout,
+            candidate=watch.candidate.name,
+            rules=self._rules,
+            evidence=evidence,
+            provenance=self._provenance(rollout, watch.candidate),
+        )
 
     @property
     def rollouts(self) -> tuple[str, ...]:

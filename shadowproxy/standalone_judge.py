@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 
 from shadowproxy.admin.app import Health
 from shadowproxy.config import AdminSource, Config, PrometheusSource
-from shadowproxy.counts import SOURCE_READS, WHOLE, Counts, Totals
+from shadowproxy.counts import SOURCE_READS, STEP_FAILURES, WHOLE, Counts, Totals
 from shadowproxy.errors import ConfigError, ConfigProblem, NoAnswer
 from shadowproxy.judging import Judge
 from shadowproxy.promote.phases import Order
@@ -23,6 +23,7 @@ from shadowproxy.sources.admin import AdminApi
 from shadowproxy.sources.prometheus import Prometheus
 from shadowproxy.sources.reading import Source
 from shadowproxy.sources.sums import Sums
+from shadowproxy.tasks import Guard
 from shadowproxy.watching import VerdictWatcher
 
 _log = logging.getLogger(__name__)
@@ -57,6 +58,7 @@ class StandaloneJudge:
         self._answered_at: float | None = None
         self._problem = "it was not asked yet"
         self._own = Counts()
+        self._guard = Guard(lambda step: self._own.add(STEP_FAILURES, step))
         self.boot = secrets.token_hex(8)
         #: Of our own only: were the sums exported, whoever adds up what Prometheus has would count every pair twice.
         self.totals = Totals()
@@ -93,7 +95,8 @@ class StandaloneJudge:
 
     async def look_forever(self) -> None:
         while True:
-            await self.look()
+            with self._guard("judge"):
+                await self.look()
             await asyncio.sleep(self._section.interval_s)
 
     async def look(self) -> None:
@@ -109,16 +112,21 @@ class StandaloneJudge:
     async def _read(self) -> None:
         asked_at = self._clock()
         try:
-            reading = await self._source.read(self._judge.rollouts)
+            self._sums.take(await self._source.read(self._judge.rollouts))
         except NoAnswer as exc:
-            if str(exc) != self._problem:
-                _log.error("no counts to judge: %s", exc)
-            self._problem = str(exc)
-            self._own.add(SOURCE_READS, "failed")
+            self._missed(str(exc), None)
             return
-        self._sums.take(reading)
+        except Exception as exc:  # noqa: BLE001 - an answer that nobody thought of is none, and the verdict must get old by it
+            self._missed(f"the answer cannot be read ({type(exc).__name__}: {exc}), a fault in shadowproxy itself", exc)
+            return
         self._answered_at, self._problem = asked_at, ""
         self._own.add(SOURCE_READS, "done")
+
+    def _missed(self, problem: str, fault: Exception | None) -> None:
+        if problem != self._problem:
+            _log.error("no counts to judge: %s", problem, exc_info=fault)
+        self._problem = problem
+        self._own.add(SOURCE_READS, "failed")
 
     def _gaps(self) -> dict[str, str]:
         """Rollout → why its counts cannot be trusted now, "" where they can."""

@@ -33,6 +33,7 @@ from shadowproxy.counts import (
     RELOADS,
     SPENT_COST,
     SPENT_TOKENS,
+    STEP_FAILURES,
     Counts,
     Totals,
 )
@@ -41,7 +42,7 @@ from shadowproxy.judging import Judge
 from shadowproxy.promote.phases import Order
 from shadowproxy.promote.steering import Steering
 from shadowproxy.sockets import address_of, bind
-from shadowproxy.tasks import Tasks
+from shadowproxy.tasks import Guard, Tasks
 from shadowproxy.watching import VerdictWatcher
 
 _log = logging.getLogger(__name__)
@@ -109,6 +110,7 @@ class Supervisor:
         self._references: dict[tuple[str, str, str], Reference] = {}
         self._asked = _Asked()
         self._own = Counts()
+        self._guard = Guard(lambda step: self._own.add(STEP_FAILURES, step))
         self._is_stopping = False
         self._stopped = asyncio.Event()
         self._failure: StartError | None = None
@@ -476,7 +478,8 @@ class Supervisor:
     async def _judge_forever(self) -> None:
         while True:
             await asyncio.sleep(self._config.verdict.interval_s)
-            self._look()
+            with self._guard("judge"):
+                self._look()
 
     def _look(self) -> None:
         """Judge, and let the verdicts be seen."""

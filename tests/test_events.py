@@ -191,6 +191,18 @@ async def test_sink_that_is_away_costs_a_failure_and_the_next_goes_on(caplog: py
     assert "no answer" in caplog.text
 
 
+async def test_a_fault_of_ours_costs_one_event() -> None:
+    async def broken(_: float) -> None:
+        raise ValueError("the pause")
+
+    async with sink() as taking, sender(taking.url, broken) as sending:
+        taking.statuses = [503]
+        sending.submit(change())
+        sending.submit(change())
+        await eventually(lambda: sending.results()["delivered"])
+    assert sending.results() == {"delivered": 1, "refused": 0, "failed": 1, "dropped": 0}
+
+
 async def test_end_does_not_wait_for_a_sink_that_hangs() -> None:
     async with sink() as taking:
         taking.is_open.clear()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from shadowproxy.config import Config, Gates, build
 from shadowproxy.counts import (
     CELLS,
@@ -208,6 +210,29 @@ def test_counts_that_cannot_be_trusted_hold_with_what_is_missing_and_the_documen
     assert (first["code"], first["text"]) == ("state_gap", "h:1 cannot be scraped")
     assert verify(document)
     assert bench.look()["state"] == "rollback"
+
+
+def test_evidence_that_cannot_be_read_holds_and_leaves_other_rollouts_their_verdicts(caplog: pytest.LogCaptureFixture) -> None:
+    """A judge that had ended by it left a verdict to promote standing."""
+    bench = Bench(config(candidates=[{"name": "v2", "url": "http://b:1"}, {"name": "v3", "url": "http://c:1"}], control={"percent": 50}))
+    bench.count("shadow/1", issued=100, resolved=100, cell="candidate_only")
+    other = bench.config.rollout_id(bench.config.candidates[1])
+    bench.totals.absorb(
+        "shadow/1",
+        {
+            (PAIRS_ISSUED.name, bench.rollout, "chat", "control"): 50,
+            (PAIRS_ISSUED.name, other, "chat", "an arm of tomorrow"): 1,
+        },
+    )
+    for _ in range(3):
+        bench.judge.look()
+    first, second = bench.judge.documents()
+    assert first["state"] == "rollback"
+    assert second["state"] == "hold"
+    assert second["reasons"][0]["code"] == "state_gap"  # type: ignore[index]
+    assert "(KeyError: 'an arm of tomorrow'), a fault in shadowproxy itself" in second["reasons"][0]["text"]  # type: ignore[index]
+    assert verify(second)
+    assert len(caplog.records) == 1
 
 
 def test_first_pair_is_told_to_the_totals_in_unix_time_and_once() -> None:

@@ -153,6 +153,18 @@ async def test_answer_that_stays_away_lets_the_last_stand_for_a_while_and_then_h
     assert (await bench.look())["state"] == "rollback"
 
 
+async def test_an_answer_that_cannot_be_read_is_none_and_the_verdict_gets_old_by_it() -> None:
+    bench = Bench()
+    bench.show(good=1, bad=99)
+    await bench.look()
+    read = bench.source.read
+    bench.source.read = lambda _: 1 / 0  # type: ignore[assignment]
+    bench.clock.advance(61)
+    assert "(ZeroDivisionError: division by zero), a fault in shadowproxy itself" in first_reason(await bench.look())[1]
+    bench.source.read = read  # type: ignore[method-assign]
+    assert (await bench.look())["state"] == "rollback"
+
+
 @pytest.mark.parametrize("good", [5000, 100_000])
 async def test_what_a_look_could_not_see_is_never_good(good: int) -> None:
     bench = Bench()
