@@ -19,7 +19,7 @@ test: $(DEV_STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest $(ARGS)
+	@sh scripts/test.sh $(BIN) $(ARGS)
 
 test-compiled: $(DEV_STAMP)
 	sh scripts/test-compiled.sh $(BIN) $(ARGS)

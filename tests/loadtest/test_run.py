@@ -59,10 +59,17 @@ def test_unary_reports_every_round_with_its_copies(tmp_path: Path) -> None:
     assert mirrored["cpu_s"] == pytest.approx(mirrored["cpu_s_gateway"] + mirrored["cpu_s_shadow"] + mirrored["cpu_s_supervisor"])
 
 
+def heed_interrupts() -> None:
+    """A shell that starts these tests in the background has interrupts ignored, and what is ignored is inherited."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def test_ctrl_c_ends_everything_it_started(tmp_path: Path) -> None:
     # The temporary folder stands in the command lines of the peers: what is left over is found by it.
     place = {**os.environ, "TMPDIR": str(tmp_path)}
-    with subprocess.Popen(command("--seconds", "60"), env=place, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as started:
+    with subprocess.Popen(
+        command("--seconds", "60"), env=place, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, preexec_fn=heed_interrupts
+    ) as started:
         bound = threading.Timer(100, started.kill)
         bound.start()
         try:

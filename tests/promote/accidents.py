@@ -12,7 +12,7 @@ from shadowproxy.promote.routers.port import Change, Note, Router
 T = TypeVar("T")
 
 
-class Crash(Exception):
+class Crash(BaseException):
     """The process ends here."""
 
 

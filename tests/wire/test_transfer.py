@@ -218,7 +218,7 @@ def test_an_unknown_coding_is_named(coding: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("coding", "wire"), [(b"gzip", b"hello"), (b"gzip", gzip.compress(b"a" * 99)[:-5] + b"xxxxx"), (b"deflate", b"\xff\xff")]
+    ("coding", "wire"), [(b"gzip", b"hello"), (b"gzip", gzip.compress(b"a" * 99, mtime=0)[:-5] + b"xxxxx"), (b"deflate", b"\xff\xff")]
 )
 def test_damaged_data_is_the_upstreams_fault(coding: bytes, wire: bytes) -> None:
     assert can_decode(coding)
@@ -246,6 +246,6 @@ def test_a_gzip_bomb_takes_no_memory() -> None:
 
 
 def test_a_great_many_gzip_members_cost_linear_time() -> None:
-    """zlib copies everything behind a finished member: fed in one piece, these 16 MiB would copy terabytes and outlast the time limit."""
+    """zlib copies everything behind a finished member: fed in one piece, these 4 MiB would copy 400 GB and outlast the time limit."""
     member = gzip.compress(b"")
-    assert decode_content(_reads(member * 800_000), b"gzip", MIB) == ()
+    assert decode_content(_reads(member * 200_000), b"gzip", MIB) == ()
