@@ -75,8 +75,9 @@ class Judge:
                 watch.document = self._held(rollout, watch, exc)
 
     def _judged(self, rollout: str, watch: _Watch, now: float, gap: str) -> Mapping[str, object]:
-        evidence = self._evidence(rollout, watch, now, bool(gap))
-        return self._document(rollout, watch, evidence, gap)
+        document = self._document(rollout, watch, self._evidence(rollout, watch, now, bool(gap)), gap)
+        watch.fault = ""
+        return document
 
     def _held(self, rollout: str, watch: _Watch, fault: Exception) -> Mapping[str, object]:
         """Without a reading of the evidence there is nothing to go by."""
