@@ -94,7 +94,7 @@ def test_every_block_has_a_language_that_is_tested_or_is_a_picture() -> None:
     ("target", "calls"),
     [
         ("demo", "$(BIN)/shadowproxy demo $(if $(LIVE),--live) $(ARGS)"),
-        ("test", "$(BIN)/python -m pytest"),
+        ("test", "sh scripts/test.sh $(BIN) $(ARGS)"),
         ("test", "$(BIN)/ruff check ."),
         ("test", "$(BIN)/mypy"),
         ("test", "$(BIN)/lint-imports"),
@@ -110,6 +110,25 @@ def test_make_targets_call_what_they_are_said_to(target: str, calls: str) -> Non
     assert calls in recipe[1]
     for script in re.findall(r"[\w/-]+\.(?:sh|py)", calls):
         assert (ROOT / script).is_file()
+
+
+def test_make_test_runs_every_test_once(tmp_path: Path) -> None:
+    """What is run on every core is left out of the rest: a name that is no place would be run by neither."""
+    python = tmp_path / "python"
+    python.write_text('#!/bin/sh\necho "$@"\n', encoding="utf-8")
+    python.chmod(0o755)
+    said = subprocess.run(
+        ["sh", "scripts/test.sh", str(tmp_path)], cwd=ROOT, capture_output=True, text=True, check=True, timeout=30
+    ).stdout.splitlines()
+    calm, rest = (line.split() for line in said)
+    places = {word for word in calm if word.startswith("tests/")}
+    assert places
+    assert {f"--ignore={place}" for place in places} == {word for word in rest if word.startswith("--ignore")}
+    assert all((ROOT / place).exists() for place in places)
+    only = subprocess.run(
+        ["sh", "scripts/test.sh", str(tmp_path), "tests/wire", "-x"], cwd=ROOT, capture_output=True, text=True, check=True, timeout=30
+    ).stdout
+    assert only == "-m pytest tests/wire -x\n"
 
 
 def test_installing_gives_the_command() -> None:
