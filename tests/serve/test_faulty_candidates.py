@@ -53,7 +53,11 @@ async def test_failing_candidate_is_rolled_back_soon_and_an_equal_one_never() ->
     async with EchoServer(lifetime_s=600) as primary, EchoServer(lifetime_s=600) as equal, FaultyServer("error_500") as broken:
         tree = {
             "primary": {"url": primary.url},
-            "candidates": [{"name": "equal", "url": equal.url}, {"name": "broken", "url": broken.url}],
+            # One at a time, as the client asks the primary: else one stall of a busy machine is in ten copies and in one of its answers.
+            "candidates": [
+                {"name": "equal", "url": equal.url, "concurrency": 1},
+                {"name": "broken", "url": broken.url, "concurrency": 1},
+            ],
             "embed": {"backend": "none"},
             "routes": [ECHO_ROUTE],
             "gates": {"ttft": {"calibration_pairs": 20}},
