@@ -22,7 +22,7 @@ def playing(trick: Trick | Shipped, asked: bytes = ASKED) -> Inject:
     """The candidate plays this for one request."""
 
     async def inject(scene: Scene) -> Sequence[Seen]:
-        before = scene.resolved(await scene.metrics(), "v2")
+        before = scene.resolved(await scene.settled(), "v2")
         with scene.candidate.broken(trick):
             seen = [await scene.ask(asked)]
             # Not mended before its end is known: what breaks on a used connection is asked once more on a fresh one.
@@ -34,7 +34,7 @@ def playing(trick: Trick | Shipped, asked: bytes = ASKED) -> Inject:
 
 async def _close_after_each(scene: Scene) -> Sequence[Seen]:
     """Each second copy meets a connection that closes without a byte; it is asked once more, which is no failure of the candidate's."""
-    before = await scene.metrics()
+    before = await scene.settled()
     with scene.candidate.broken(STALE):
         seen = await many(4, scene)
         after = await scene.until(lambda now: scene.resolved(now, "v2") >= scene.resolved(before, "v2") + 4)
@@ -55,19 +55,30 @@ async def _only_ask(scene: Scene) -> Sequence[Seen]:
 
 
 async def _hang_through_burst(scene: Scene) -> Sequence[Seen]:
+    before = scene.resolved(await scene.settled(), "v2")
     with scene.candidate.broken(Shipped.HANG):
         expected = (await scene.ask()).expected
-        return await asyncio.gather(*(scene.ask(expected=expected) for _ in range(BURST)))
+        seen = await asyncio.gather(*(scene.ask(expected=expected) for _ in range(BURST)))
+        await scene.until(lambda now: scene.resolved(now, "v2") >= before + 1 + BURST)
+    return seen
 
 
 async def _storm(scene: Scene) -> Sequence[Seen]:
+    before = scene.resolved(await scene.settled(), "v2")
     with scene.candidate.broken(sending(_TOO_MANY)):
-        return await many(20, scene)
+        seen = await many(20, scene)
+        await scene.until(lambda now: scene.resolved(now, "v2") >= before + 20)
+    return seen
 
 
 async def _fail_copies_only(scene: Scene) -> Sequence[Seen]:
+    before = scene.resolved(await scene.settled(), "v2", arm="control")
     with scene.primary.broken(Trick(sending(_ERROR).play, only_copies=True)):
-        return [await scene.send(ASKED, (await scene.ask()).expected)]
+        first = await scene.ask()
+        seen = [first, await scene.send(ASKED, first.expected)]
+        # Clients have their replies before copies are even sent: the primary is not mended before both were answered.
+        await scene.until(lambda now: scene.resolved(now, "v2", arm="control") >= before + 2)
+    return seen
 
 
 async def _interim_forever(victim: Victim) -> None:

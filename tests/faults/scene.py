@@ -131,9 +131,13 @@ class Scene:
         by_rollout = scrape.by("rollout", shows.name, **shows.labels)
         return sum(value for rollout, value in by_rollout.items() if rollout.rpartition("-")[0] == candidate)
 
-    def resolved(self, metrics: Metrics, candidate: str, **labels: str) -> float:
-        """Copies to a candidate whose end is known."""
-        return self._value(metrics, Counted("pairs_resolved_total", arm="candidate", **labels), candidate)
+    def resolved(self, metrics: Metrics, candidate: str, *, arm: str = "candidate", **labels: str) -> float:
+        """Copies to a candidate, or to the control beside it, whose end is known."""
+        return self._value(metrics, Counted("pairs_resolved_total", arm=arm, **labels), candidate)
+
+    async def settled(self) -> Metrics:
+        """Look at /metrics until no copy is on its way: what is counted from here on is of what is asked from here on."""
+        return await self.until(lambda now: now.value("shadowproxy_pairs_issued_total") == now.value("shadowproxy_pairs_resolved_total"))
 
     async def until_moved(self, shows: Counted | Logged, candidate: str, before: float) -> None:
         deadline = time.monotonic() + HEALTHY_S
