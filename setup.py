@@ -40,6 +40,7 @@ COMPILED = [
     "shadowproxy/verdict/checks.py",
     "shadowproxy/verdict/limits.py",
     "shadowproxy/verdict/reductions.py",
+    "shadowproxy/verdict/spacing.py",
     "shadowproxy/verdict/units.py",
     "shadowproxy/upstream/connection.py",
     "shadowproxy/upstream/pool.py",

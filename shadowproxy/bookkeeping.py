@@ -22,6 +22,7 @@ from shadowproxy.verdict import checks
 from shadowproxy.verdict.cells import observe
 from shadowproxy.verdict.limits import DURATION, ITL, TTFT, Budget, Limits, Ratio, TailThreshold
 from shadowproxy.verdict.slices import bounded, dimension_of, length_label, slice_label, yes_no
+from shadowproxy.verdict.spacing import Spacing
 from shadowproxy.verdict.units import Observed, Sessions, Window
 
 #: Resolved pairs of a rollout that may wait for an older one to be published. The bound is minutes of heavy traffic.
@@ -46,12 +47,14 @@ class PairRequest:
 
 @dataclass(frozen=True, slots=True)
 class PairRecord:
-    """What the evidence needs of a pair, and no word of its answers: some wait for minutes."""
+    """What the evidence needs of a pair, and no word of its answers: some wait for minutes. ``issued_s``: when its copies were sent, by the
+    monotonic clock; None where it was read from a file."""
 
     request: PairRequest
     primary: Outcome
     candidate: Comparison
     control: Comparison | None
+    issued_s: float | None = None
 
 
 class Entry:
@@ -229,8 +232,8 @@ class Book:
         self._has_control = has_control
         self._drops_repeats = units.drop_repeats
         window = Window(idle_s=units.idle_s, max_s=max(units.idle_s, _REPEATS_S), max_pairs=units.max_pairs)
-        self._sessions = Sessions(window, chance.random)
-        self._limits = Limits(ratios=_ratios(gates), budgets=tuple(Budget(b.name, b.measure, b.limit, b.share) for b in gates.budgets))
+        self._limits = Limits(ratios=_ratios(gates), budgets=budgets_of(gates))
+        self._sessions = Sessions(window, chance.random, Spacing(units.stall_s, self._limits.budgets))
         self._published = 0
         self._reported: set[str] = set()
 
@@ -254,7 +257,7 @@ class Book:
             return  # lost on our side: it stays issued and uncounted
         self._published += 1
         prompt = pair.request.prompt if self._drops_repeats else str(self._published)
-        self._count(self._sessions.add(pair.request.route, pair.request.session, prompt, keys, now_s))
+        self._count(self._sessions.add(pair.request.route, pair.request.session, prompt, keys, now_s, pair.issued_s))
 
     def judged(self, route: str, cell: str) -> None:
         """Add what a model judge found: later than the pair's other evidence, and an observation by itself."""
@@ -284,6 +287,11 @@ class Book:
             self._counts.add(PAIRS_COUNTED, self.rollout, route, by=pairs)
         if observed.units:
             self._counts.add(UNITS, self.rollout, by=observed.units)
+
+
+def budgets_of(gates: Gates) -> tuple[Budget, ...]:
+    """The configured absolute budgets."""
+    return tuple(Budget(each.name, each.measure, each.limit, each.share) for each in gates.budgets)
 
 
 def _ratios(gates: Gates) -> dict[str, Ratio]:

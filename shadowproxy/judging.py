@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from importlib import metadata
 from types import MappingProxyType
 
+from shadowproxy.bookkeeping import budgets_of
 from shadowproxy.config import Candidate, Config
 from shadowproxy.counts import CELLS, PAIRS_COUNTED, PAIRS_ISSUED, PAIRS_PENDING, ROLLOUT_STARTED, SAMPLED, UNITS, WHOLE, Totals
 from shadowproxy.verdict.case import Evidence, OnTimeout, Rules
@@ -19,7 +20,6 @@ from shadowproxy.verdict.cells import CellKey
 from shadowproxy.verdict.decision import Verdict, decide
 from shadowproxy.verdict.document import Provenance, as_document
 from shadowproxy.verdict.gates import gate_rules
-from shadowproxy.verdict.limits import Budget
 from shadowproxy.verdict.splits import Split
 
 _log = logging.getLogger(__name__)
@@ -217,7 +217,7 @@ def rules_of(config: Config) -> Rules:
         soak_s=decision.soak_s,
         max_pairs=decision.max_pairs,
         max_unresolved=decision.max_unresolved_percent / 100,
-        gates=gate_rules(_margins(config), [Budget(each.name, each.measure, each.limit, each.share) for each in config.gates.budgets]),
+        gates=gate_rules(_margins(config), budgets_of(config.gates)),
         min_share=decision.min_share,
         min_sessions=decision.min_sessions,
         max_age_s=decision.max_age_s,

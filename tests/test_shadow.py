@@ -125,7 +125,7 @@ async def test_equal_answers_make_cells_for_every_gate() -> None:
         assert p.totals().value(PAIRS_ISSUED, p.rollout, "chat", "candidate") == 10
         assert p.cells("error") == {"both_ok": 10}
         assert p.cells("similarity") == {"0.00": 10}
-        assert p.cells("ttft_tail") == {"both_ok": 10}
+        assert p.cells("ttft_tail") == {"both_ok": 1, "both_ok:crowded": 9}  # issued together: one stall could have slowed them all
         assert p.cells("aa_error") == {"both_ok": 10}
         assert len(p.shadow.latest_pairs(3, None)) == 3
 
@@ -368,6 +368,20 @@ async def test_slowness_of_the_candidate_is_no_delay_of_ours() -> None:
             time.sleep(0.05)
             await until(lambda: p.resolved() == {"ok": 1})
             assert p.cells("ttft_tail") == {"candidate_only": 1}
+
+
+async def test_one_stall_of_the_candidate_is_one_slow_answer_to_a_rollback() -> None:
+    with Arm(delay_s=0.4) as arm:
+        async with pipeline(arm.url, arm={"concurrency": 20}, **SHORT_TAIL) as p:
+            for number in range(20):
+                p.shadow.receive(frame(number))
+            await until(lambda: p.resolved() == {"ok": 20})
+            assert p.cells("ttft_tail") == {"candidate_only": 1, "candidate_only:crowded": 19}
+        async with pipeline(arm.url, units={"stall_s": 0, "drop_repeats": False}, **SHORT_TAIL) as p:
+            for number in range(2):
+                p.shadow.receive(frame(number))
+            await until(lambda: p.resolved() == {"ok": 2})
+            assert p.cells("ttft_tail") == {"candidate_only": 2}
 
 
 async def test_an_answer_that_lay_unread_until_its_deadline_is_no_time_out() -> None:

@@ -23,6 +23,9 @@ class Units(Section):
     """A session is published at the latest after so many pairs; what follows opens a new one."""
     drop_repeats: bool = True
     """Of requests with the same prompt only the first within an hour counts: a health check asked every second is no evidence."""
+    stall_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 5.0
+    """One stall of a machine slows everything that is in flight, and is no more than one event. So for a rollback by latency only one
+    observation in so many seconds counts, of each route and slice. For a promotion all count. 0: also for a rollback."""
 
     @field_validator("session")
     @classmethod

@@ -16,13 +16,25 @@ import orjson
 from rich.console import Console
 from rich.table import Table
 
+from shadowproxy.bookkeeping import budgets_of
 from shadowproxy.config import Config
 from shadowproxy.errors import ConfigError, ConfigProblem
 from shadowproxy.judging import rules_of
 from shadowproxy.verdict import checks
 from shadowproxy.verdict.evidence import mean_and_variance
 from shadowproxy.verdict.gates import GateRule, Role
-from shadowproxy.verdict.planning import Law, Plan, law_of_counts, law_of_mismatch, law_of_rate, law_of_spread, plan, seconds_for
+from shadowproxy.verdict.planning import (
+    Law,
+    Plan,
+    greatest_loss,
+    law_of_counts,
+    law_of_mismatch,
+    law_of_rate,
+    law_of_spread,
+    plan,
+    seconds_for,
+)
+from shadowproxy.verdict.spacing import latencies
 from shadowproxy.verdict.wording import count, duration
 
 #: Below so many observations the noise that was seen says less than what is usual.
@@ -75,12 +87,18 @@ class Seen:
 @dataclass(frozen=True, slots=True)
 class Row:
     """One gate's plan. ``is_assumed``: its noise was not seen but taken as usual. ``is_certain``: it guards in any case, and not only where
-    something of its kind is seen (JSON, tool calls)."""
+    something of its kind is seen (JSON, tool calls). ``apart_s``: a rollback takes one pair in so many seconds."""
 
     plan: Plan
     is_assumed: bool
     per_s: float
     is_certain: bool
+    apart_s: float
+
+    @property
+    def rollback_per_s(self) -> float:
+        """Pairs per second that count for a rollback."""
+        return min(self.per_s, 1 / self.apart_s) if self.apart_s else self.per_s
 
 
 def run(settings: Config, losses: Mapping[str, float], rate: float | None, *, as_json: bool) -> int:
@@ -137,12 +155,17 @@ def _seen(verdicts: Sequence[Mapping[str, Any]]) -> Seen:
 
 def _row(rule: GateRule, settings: Config, seen: Seen, losses: Mapping[str, float], rate: float | None, cells: int) -> Row:
     law = _seen_law(rule, seen)
-    loss = losses.get(rule.name, rule.margin * _LOSS_MARGINS or _LOSS)
-    decision = settings.verdict
     used = law if law is not None else _usual_law(rule)
+    greatest = greatest_loss(rule.check, used)
+    loss = losses.get(rule.name, min(rule.margin * _LOSS_MARGINS or _LOSS, greatest))
+    if loss > greatest:
+        most = f"no candidate can be worse by more than {greatest:.3g} here"
+        raise ConfigError((ConfigProblem("--loss", f"{rule.name}={loss:g}", "is more than there is to lose", most),))
+    decision = settings.verdict
     planned = plan(rule, used, loss, decision.alpha_promote, decision.alpha_rollback, cells)
     per_s = seen.per_s.get(rule.name, seen.pairs_per_s) if rate is None else rate
-    return Row(planned, law is None, per_s, is_certain=law is not None or not rule.when_seen)
+    apart_s = settings.units.stall_s if rule.check in latencies(budgets_of(settings.gates)) else 0.0
+    return Row(planned, law is None, per_s, law is not None or not rule.when_seen, apart_s)
 
 
 def _seen_law(rule: GateRule, seen: Seen) -> Law | None:
@@ -185,13 +208,16 @@ def _print(console: Console, rows: Sequence[Row], settings: Config, problem: str
             _time(each.to_promote, row.per_s),
             f"{each.loss:g}",
             _pairs(each.to_roll_back, each.to_roll_back_p90),
-            _time(each.to_roll_back, row.per_s),
+            _time(each.to_roll_back, row.rollback_per_s),
         )
     console.print(table)
     legend = (
         "Pairs until a candidate that equals the primary is promoted, and one that is worse by the loss rolled back: median / nine of ten."
     )
     console.print(legend, style="dim", soft_wrap=True)
+    if any(row.apart_s for row in rows):
+        spaced = f"A rollback by latency counts one pair in {settings.units.stall_s:g} s (units.stall_s)."
+        console.print(spaced, style="dim", soft_wrap=True)
     if any(row.is_assumed for row in rows):
         console.print("* noise not seen yet, taken as usual: see docs/verdict.md", style="dim", soft_wrap=True)
     if problem:
@@ -227,6 +253,6 @@ def _as_json(row: Row) -> dict[str, Any]:
         "rollback": {
             "pairs": each.to_roll_back,
             "pairs_p90": each.to_roll_back_p90,
-            "seconds": seconds_for(each.to_roll_back, row.per_s),
+            "seconds": seconds_for(each.to_roll_back, row.rollback_per_s),
         },
     }

@@ -56,6 +56,10 @@ BAD = "bad"
 #: fails by it, and no delay of this process rolls anybody back.
 UNREPORTED = "unreported"
 
+#: End of the name of a latency's cell where the pair was issued so near to another that one stall may have slowed both: it counts for a
+#: promotion only (see ``spacing``).
+_CROWDED = ":crowded"
+
 #: D of a yes/no check on two sides: what both share says nothing about their difference. For ``judge`` the bad side is the one that lost.
 TRINOMIAL: Mapping[str, float] = MappingProxyType({BOTH_OK: 0.0, CANDIDATE_ONLY: 1.0, REFERENCE_ONLY: -1.0, BOTH_BAD: 0.0})
 
@@ -89,13 +93,16 @@ CHECKS: Mapping[str, Mapping[str, float]] = MappingProxyType(
     }
 )
 
+#: The checks that a stall makes bad for everything in flight. Budgets may be of a latency, too.
+LATENCIES = frozenset((TTFT_TAIL, ITL_TAIL, DURATION_TAIL, AA_TTFT, AA_ITL, AA_DURATION))
+
 _NOTHING: Mapping[str, float] = MappingProxyType({})
 
-_MAY_BE_UNREPORTED = (COST, TOKENS, JUDGE, TTFT_TAIL, ITL_TAIL, DURATION_TAIL, AA_TTFT, AA_ITL, AA_DURATION)
+_MAY_BE_UNREPORTED = frozenset((COST, TOKENS, JUDGE)) | LATENCIES
 
 
 def values_of(check: str) -> Mapping[str, float]:
-    """Label → D of a check; empty for a check that this version does not know."""
+    """Label → D of a check; empty for a check that this version does not know. A crowded cell has the D of the cell without company."""
     return BINARY if check.startswith(BUDGET) else CHECKS.get(check, _NOTHING)
 
 
@@ -106,7 +113,20 @@ def value_of(check: str, cell: str) -> float:
 
 def has_cell(check: str, cell: str) -> bool:
     """False for what another version of this program may have written."""
-    return cell in values_of(check) or (cell == UNREPORTED and (check in _MAY_BE_UNREPORTED or check.startswith(BUDGET)))
+    is_budget = check.startswith(BUDGET)
+    if cell.endswith(_CROWDED):
+        return (is_budget or check in LATENCIES) and has_cell(check, alone(cell))
+    return cell in values_of(check) or (cell == UNREPORTED and (is_budget or check in _MAY_BE_UNREPORTED))
+
+
+def crowded(cell: str) -> str:
+    """The cell for a pair that is the same and counts for a promotion only."""
+    return cell + _CROWDED
+
+
+def alone(cell: str) -> str:
+    """The cell without saying whether it was crowded."""
+    return cell.removesuffix(_CROWDED)
 
 
 def trinomial_cell(candidate_bad: bool, reference_bad: bool) -> str:

@@ -151,6 +151,7 @@ def _finding(finding: Finding) -> dict[str, Any]:
         "pairs_needed": finding.pairs_needed,
         "seconds_needed": finding.seconds_needed,
         "counts": dict(finding.counts),
+        "counts_rollback": None if finding.counts_rollback is None else dict(finding.counts_rollback),
         "lost": finding.lost,
     }
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from shadowproxy.verdict import checks, evidence
 from shadowproxy.verdict.gates import GateRule, Role
+from shadowproxy.verdict.spacing import all_of, apart_of
 from shadowproxy.verdict.wording import count, duration, wording_of
 
 
@@ -38,7 +39,8 @@ class Levels:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What one stratum brought to one check: ``counts`` per cell, ``lost`` pairs of unknown outcome, and the present rate.
+    """What one stratum brought to one check: ``counts`` per cell, crowded ones by their own name, ``lost`` pairs of unknown outcome, and
+    the present rate.
 
     The stratum is a route, or a ``slice`` of all routes. ``role`` is that of the finding, where it is not the gate's own.
     """
@@ -66,7 +68,8 @@ class Finding:
     ``n``, ``mean`` and ``counts`` are as observed (``mean`` None without data). ``lower``, ``upper`` and the e-values take every lost
     pair at its worst: as a failure where passing is tested, as a success where failing is. ``pairs_needed`` estimates how many more
     pairs of this stratum a pass takes, None where it will not pass as things are; ``seconds_needed`` the same in time, None also where
-    no pairs come. Of ``route`` and ``slice`` one is empty.
+    no pairs come. Of ``route`` and ``slice`` one is empty. ``counts_rollback``: the part of the ``counts`` that ``lower`` and the rollback
+    e-value rest on, None where it is all of them (see ``spacing``).
     """
 
     route: str
@@ -84,6 +87,7 @@ class Finding:
     pairs_needed: int | None
     seconds_needed: float | None
     counts: Mapping[str, int]
+    counts_rollback: Mapping[str, int] | None
     lost: int
     reason: str
 
@@ -121,11 +125,11 @@ class _Numbers:
 def _judge_alike(values: evidence.Floats, tasks: Sequence[Task], levels: Levels) -> Iterator[Finding]:
     support = (float(values[0]), float(values[-1]))
     column = {value: at for at, value in enumerate(values.tolist())}
-    seen = np.array([_counts_by_value(column, rule, sample) for rule, sample in tasks])
-    unknown = np.array([sample.lost + sample.counts.get(checks.UNREPORTED, 0) for _, sample in tasks], dtype=np.float64)
-    at_best, at_worst = seen.copy(), seen.copy()
-    at_best[:, 0] += unknown
-    at_worst[:, -1] += unknown
+    everything, apart = [all_of(sample.counts) for _, sample in tasks], [apart_of(sample.counts) for _, sample in tasks]
+    seen = _by_value(column, tasks, everything)
+    at_worst, at_best = seen.copy(), _by_value(column, tasks, apart)
+    at_worst[:, -1] += _unknown([sample.lost for _, sample in tasks], everything)
+    at_best[:, 0] += _unknown([_lost_apart(sample, part) for (_, sample), part in zip(tasks, apart, strict=True)], apart)
     margins = np.array([rule.margin for rule, _ in tasks])
     columns = (
         evidence.bounds(values, at_best, support, levels.alpha_rollback, levels.alpha_promote)[0],
@@ -140,16 +144,29 @@ def _judge_alike(values: evidence.Floats, tasks: Sequence[Task], levels: Levels)
         yield _finding(rule, sample, levels, None if math.isnan(mean) else mean, _Numbers(*numbers))
 
 
-def _counts_by_value(column: Mapping[float, int], rule: GateRule, sample: Sample) -> list[float]:
-    labels = checks.values_of(rule.check)
-    row = [0.0] * len(column)
-    for cell, n in sample.counts.items():
-        if cell in labels:
-            row[column[labels[cell]]] += n
-    return row
+def _by_value(column: Mapping[float, int], tasks: Sequence[Task], counts: Sequence[Mapping[str, int]]) -> evidence.Floats:
+    """How often each value of D was seen, a row for each task."""
+    rows = np.zeros((len(tasks), len(column)))
+    for row, (rule, _), of_cells in zip(rows, tasks, counts, strict=True):
+        labels = checks.values_of(rule.check)
+        for cell, n in of_cells.items():
+            if cell in labels:
+                row[column[labels[cell]]] += n
+    return rows
+
+
+def _unknown(lost: Sequence[int], counts: Sequence[Mapping[str, int]]) -> list[int]:
+    """Pairs without a D, for each task."""
+    return [n + of_cells.get(checks.UNREPORTED, 0) for n, of_cells in zip(lost, counts, strict=True)]
+
+
+def _lost_apart(sample: Sample, apart: Mapping[str, int]) -> int:
+    """Lost pairs that would have counted for a rollback, if what is lost is like what is not."""
+    return math.ceil(sample.lost * sum(apart.values()) / sample.n) if sample.n else sample.lost
 
 
 def _finding(rule: GateRule, sample: Sample, levels: Levels, mean: float | None, numbers: _Numbers) -> Finding:
+    counts, apart = all_of(sample.counts), apart_of(sample.counts)
     needed = int(numbers.needed) if sample.n and math.isfinite(numbers.needed) else None
     finding = Finding(
         route=sample.route,
@@ -166,7 +183,8 @@ def _finding(rule: GateRule, sample: Sample, levels: Levels, mean: float | None,
         log10_e_rollback=numbers.log_e_rollback / math.log(10),
         pairs_needed=needed,
         seconds_needed=needed / sample.pairs_per_s if needed is not None and sample.pairs_per_s > 0 else None,
-        counts=dict(sample.counts),
+        counts=counts,
+        counts_rollback=None if apart == counts else apart,
         lost=sample.lost,
         reason="",
     )

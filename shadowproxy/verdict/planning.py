@@ -65,6 +65,16 @@ def worsened(check: str, law: Law, loss: float) -> Law:
     return _worsen_of(check)(law, loss)
 
 
+def greatest_loss(check: str, law: Law) -> float:
+    """How much worse than this law a candidate can be: all that is good in it gone bad; on a scale, to its end."""
+    values = checks.values_of(check)
+    if values is checks.TRINOMIAL:
+        return law.get(checks.BOTH_OK, 0.0)
+    if values is checks.BINARY:
+        return law.get(checks.OK, 0.0)
+    return max(values.values()) - sum(values[cell] * chance for cell, chance in law.items())
+
+
 def _worsen_of(check: str) -> Callable[[Law, float], Law]:
     values = checks.values_of(check)
     if values is checks.TRINOMIAL:

@@ -86,6 +86,9 @@ _FINDING = _record(
         "pairs_needed": _maybe(_count("About how many more pairs of this route or slice until it passes; null: it will not.")),
         "seconds_needed": _maybe(_number("The same in seconds at the present rate.")),
         "counts": _map(_count("Pairs"), "Pairs by cell: the evidence itself, from which everything here can be computed again."),
+        "counts_rollback": _maybe(
+            _map(_count("Pairs"), "Those of them that a rollback rests on: none that one stall can have slowed with another. Null: all.")
+        ),
         "lost": _count("Pairs lost on our side, taken at their worst for either direction."),
     },
 )

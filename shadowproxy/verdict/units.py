@@ -19,6 +19,7 @@ from dataclasses import dataclass, field, replace
 
 from shadowproxy.verdict import checks
 from shadowproxy.verdict.cells import CellKey
+from shadowproxy.verdict.spacing import Spacing
 
 #: A number uniform on [0, 1), new for each call.
 Draw = Callable[[], float]
@@ -66,12 +67,20 @@ class _Session:
     prompts: set[str] = field(default_factory=set)
     pairs: Counter[str] = field(default_factory=Counter)
     seen: dict[_Place, Counter[str]] = field(default_factory=dict)
+    crowded: set[_Place] = field(default_factory=set)
 
-    def add(self, prompt: str, keys: Iterable[CellKey]) -> None:
-        """A pair with a prompt that is new here."""
+    def add(self, prompt: str, keys: Iterable[CellKey], spacing: Spacing, issued_s: float | None) -> None:
+        """A pair with a prompt that is new here. The first of a place says whether the session is crowded there: of many minutes one stall
+        is a small part."""
         self.prompts.add(prompt)
         for key in keys:
-            self.seen.setdefault((key.route, key.check, key.slice), Counter())[key.cell] += 1
+            place = (key.route, key.check, key.slice)
+            seen = self.seen.get(place)
+            if seen is None:
+                seen = self.seen[place] = Counter()
+                if spacing.is_crowded(*place, issued_s):
+                    self.crowded.add(place)
+            seen[key.cell] += 1
 
 
 class Sessions:
@@ -80,11 +89,12 @@ class Sessions:
     A process that dies takes its open sessions along: their pairs were issued and never counted, which the decision sees as lost.
     """
 
-    __slots__ = ("_draw", "_open", "_prompts", "_window")
+    __slots__ = ("_draw", "_open", "_prompts", "_spacing", "_window")
 
-    def __init__(self, window: Window, draw: Draw) -> None:
+    def __init__(self, window: Window, draw: Draw, spacing: Spacing | None = None) -> None:
         self._window = window
         self._draw = draw
+        self._spacing = Spacing() if spacing is None else spacing
         # Both in the order of the last pair, so that what is idle stands in front.
         self._open: OrderedDict[str, _Session] = OrderedDict()
         self._prompts: OrderedDict[str, float] = OrderedDict()
@@ -97,15 +107,16 @@ class Sessions:
         """By route, pairs that were added and are not accounted for yet."""
         return sum((session.pairs for session in self._open.values()), Counter())
 
-    def add(self, route: str, session: str, prompt: str, keys: Iterable[CellKey], now_s: float) -> Observed:
-        """A pair of ``session`` (empty: it has none) with a ``prompt`` (its digest). ``now_s`` must not go backwards."""
+    def add(self, route: str, session: str, prompt: str, keys: Iterable[CellKey], now_s: float, issued_s: float | None = None) -> Observed:
+        """A pair of ``session`` (empty: it has none) with a ``prompt`` (its digest), issued at ``issued_s`` (None where no time passes).
+        Neither time must go backwards."""
         closed = self._expired(now_s)
         if session:
-            is_duplicate = not self._add_to(session, route, prompt, keys, now_s, closed)
+            is_duplicate = not self._add_to(session, route, prompt, keys, now_s, issued_s, closed)
             return replace(self._observed(closed), is_duplicate=is_duplicate)
         is_new = self._remember(prompt, now_s)
         before = self._observed(closed)
-        own = Observed(tuple(keys), 1) if is_new else Observed(is_duplicate=True)
+        own = Observed(self._spaced(keys, issued_s), 1) if is_new else Observed(is_duplicate=True)
         return Observed(
             (*before.cells, *own.cells), before.units + own.units, own.is_duplicate, Counter(before.pairs) + Counter({route: 1})
         )
@@ -120,7 +131,30 @@ class Sessions:
         self._open.clear()
         return self._observed(closed)
 
-    def _add_to(self, name: str, route: str, prompt: str, keys: Iterable[CellKey], now_s: float, closed: list[_Session]) -> bool:
+    def _spaced(self, keys: Iterable[CellKey], issued_s: float | None) -> tuple[CellKey, ...]:
+        """The cells of a unit by itself."""
+        if issued_s is None:
+            return tuple(keys)
+        is_crowded = self._spacing.is_crowded
+        return tuple(
+            [
+                CellKey(key.route, key.check, checks.crowded(key.cell), key.slice)
+                if is_crowded(key.route, key.check, key.slice, issued_s)
+                else key
+                for key in keys
+            ]
+        )
+
+    def _add_to(
+        self,
+        name: str,
+        route: str,
+        prompt: str,
+        keys: Iterable[CellKey],
+        now_s: float,
+        issued_s: float | None,
+        closed: list[_Session],
+    ) -> bool:
         """False where the session has seen the prompt. Sessions that this closes are appended to ``closed``."""
         session = self._open.pop(name, None)
         if session is not None and now_s - session.opened_at_s >= self._window.max_s:
@@ -132,7 +166,7 @@ class Sessions:
         session.last_at_s = now_s
         session.pairs[route] += 1
         if is_new:
-            session.add(prompt, keys)
+            session.add(prompt, keys, self._spacing, issued_s)
         if len(session.prompts) >= self._window.max_pairs:
             closed.append(session)
             return is_new
@@ -160,12 +194,13 @@ class Sessions:
 
     def _observed(self, closed: Sequence[_Session]) -> Observed:
         sessions = [session for session in closed if session.seen]
-        cells = tuple(
-            CellKey(route, check, cell_of_mean(check, seen, self._draw()), label)
-            for session in sessions
-            for (route, check, label), seen in session.seen.items()
-        )
+        cells = tuple(self._cell(session, place) for session in sessions for place in session.seen)
         return Observed(cells, len(sessions), pairs=sum((session.pairs for session in closed), Counter()))
+
+    def _cell(self, session: _Session, place: _Place) -> CellKey:
+        route, check, label = place
+        cell = cell_of_mean(check, session.seen[place], self._draw())
+        return CellKey(route, check, checks.crowded(cell) if place in session.crowded else cell, label)
 
 
 def cell_of_mean(check: str, seen: Mapping[str, int], u: float) -> str:

@@ -91,3 +91,28 @@ def test_loss_of_a_gate_that_is_not_there_is_refused(tmp_path: Path, capsys: pyt
         main(["plan", "-c", str(config), "--loss", "speed=0.1"])
     assert end.value.code == 2
     assert "--loss: speed is not a gate" in capsys.readouterr().err
+
+
+def test_rollbacks_are_planned_without_a_control_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Three margins of ``facts_absolute`` are 0.9, and usually there are only 0.85 to lose."""
+    rows = planned(tmp_path, capsys, control=None)
+    assert rows["facts_absolute"]["loss"] == pytest.approx(0.85)
+    assert all(row["rollback"]["pairs"] for row in rows.values())
+
+
+def test_a_loss_greater_than_everything_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = write(tmp_path / "c.yaml", [CONFIG])
+    with pytest.raises(SystemExit) as end:
+        main(["plan", "-c", str(config), "--loss", "facts=0.9"])
+    assert end.value.code == 2
+    assert "--loss: facts=0.9 is more than there is to lose; no candidate can be worse by more than 0.8 here" in capsys.readouterr().err
+
+
+def test_rollbacks_by_latency_take_their_time(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    busy, idle, single = (
+        planned(tmp_path, capsys, "--rate", rate, units={"stall_s": stall_s})["ttft"]["rollback"]
+        for rate, stall_s in (("20", 5), ("0.1", 5), ("20", 0))
+    )
+    assert busy["seconds"] == busy["pairs"] * 5
+    assert idle["seconds"] == idle["pairs"] * 10
+    assert single["seconds"] == single["pairs"] / 20
