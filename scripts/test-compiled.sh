@@ -3,6 +3,7 @@
 # usage: test-compiled.sh BIN [pytest arguments]
 set -eu
 bin=$(cd "$1" && pwd)
+here=$(cd "$(dirname "$0")" && pwd)
 shift
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -13,4 +14,4 @@ cd "$work"
 PYTHONPATH="$work/site" "$bin/python" -c 'from shadowproxy.compiled import is_compiled; assert is_compiled(), "the wheel is not compiled"'
 [ $# -gt 0 ] || set -- tests/gateway tests/upstream tests/handover tests/mirror tests/wire tests/compare tests/verdict/test_cells.py \
     tests/redaction tests/replay/test_replay.py tests/journal/test_recording.py tests/journal/test_sink.py tests/test_shadow.py tests/test_counts.py tests/test_tasks.py tests/serve
-PYTHONPATH="$work/site" "$bin/python" -m pytest -q -p no:cacheprovider "$@"
+PYTHONPATH="$work/site" sh "$here/pytest.sh" "$bin" -q "$@"

@@ -6,7 +6,7 @@ set -eu
 bin=$1
 shift
 if [ $# -gt 0 ]; then
-  exec "$bin/python" -m pytest "$@"
+  exec sh scripts/pytest.sh "$bin" "$@"
 fi
 calm="tests/compare tests/embed tests/journal tests/llmjudge tests/offline tests/promote tests/redaction tests/report tests/sources
 tests/verdict tests/wire tests/test_config.py tests/test_quality.py"
@@ -15,6 +15,6 @@ for place in $calm; do
   rest="$rest --ignore=$place"
 done
 # shellcheck disable=SC2086  # lists of names
-"$bin/python" -m pytest -n auto --dist worksteal $calm
+sh scripts/pytest.sh "$bin" -n auto --dist worksteal $calm
 # shellcheck disable=SC2086
-"$bin/python" -m pytest $rest
+sh scripts/pytest.sh "$bin" $rest
