@@ -43,7 +43,7 @@ async def test_every_message_arrives_as_it_was_sent_and_the_end_is_none(path: Pa
         channel.send(message)
     await channel.drain()
     await channel.close()
-    await asyncio.wait_for(ended.wait(), 5)
+    await asyncio.wait_for(ended.wait(), 30)
     server.close()
     assert tuple(received) == MESSAGES
 
@@ -67,7 +67,7 @@ async def test_bytes_out_of_step_drop_the_connection_and_say_why(
     reader, writer = await asyncio.open_unix_connection(str(path))
     with caplog.at_level(logging.ERROR):
         writer.write(data)
-        assert await asyncio.wait_for(reader.read(), 5) == b""
+        assert await asyncio.wait_for(reader.read(), 30) == b""
     writer.close()
     await writer.wait_closed()
     server.close()
@@ -85,7 +85,7 @@ async def test_message_cut_in_the_middle_is_the_end_and_no_error(path: Path, cap
     _, writer = await asyncio.open_unix_connection(str(path))
     writer.write(struct.pack(">I", 100) + b"half")
     writer.close()
-    assert await asyncio.wait_for(got, 5) is None
+    assert await asyncio.wait_for(got, 30) is None
     server.close()
     assert caplog.text == ""
 
@@ -99,7 +99,7 @@ async def test_socket_file_of_a_killed_predecessor_is_replaced(path: Path) -> No
 
     server = await control.listen(path, serve)
     channel = await control.connect(path)
-    assert await asyncio.wait_for(channel.receive(), 5) == Ready()
+    assert await asyncio.wait_for(channel.receive(), 30) == Ready()
     await channel.close()
     server.close()
 
@@ -119,7 +119,7 @@ async def test_deleted_socket_file_is_made_anew_and_open_lines_stay(path: Path, 
     after = await control.connect(path)
     for channel in (before, after):
         channel.send(Ready())
-        assert await asyncio.wait_for(channel.receive(), 5) == Ready()
+        assert await asyncio.wait_for(channel.receive(), 30) == Ready()
         await channel.close()
     listening.close()
     path.unlink()

@@ -22,7 +22,7 @@ from shadowproxy.errors import StartError
 
 pytest.importorskip("openai", reason="the demo's clients need the openai package")
 
-_RUN_S = 110.0
+_RUN_S = 240.0
 _MARK = "SHADOWPROXY_DEMO_TEST"
 
 #: Ports that are free whoever else runs. Decides within seconds, for whatever candidate it is given.

@@ -50,7 +50,7 @@ def test_reader_that_stands_still_holds_nobody_up_and_what_is_dropped_is_told(lo
         done.set()
 
     threading.Thread(target=log_much, daemon=True).start()
-    assert done.wait(5), "logging waited for the reader"
+    assert done.wait(30), "logging waited for the reader"
     kept = dropped = told = 0
     while kept + dropped < 100:  # told each time there is room again: once, or now and then in between
         lines = read_until(reading, b"\n").splitlines()

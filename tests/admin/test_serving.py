@@ -108,8 +108,8 @@ async def test_close_waits_for_the_reply_on_its_way() -> None:
 
     surface = await serve(build(Slow("small"), None), "127.0.0.1:0")
     asked = asyncio.ensure_future(status_of(surface.address, "/pairs"))
-    await asyncio.wait_for(entered.wait(), 5)
+    await asyncio.wait_for(entered.wait(), 30)
     closing = asyncio.ensure_future(surface.close())
     leave.set()
-    assert await asyncio.wait_for(asked, 5) == 200
-    await asyncio.wait_for(closing, 5)
+    assert await asyncio.wait_for(asked, 30) == 200
+    await asyncio.wait_for(closing, 30)

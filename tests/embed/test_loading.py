@@ -26,7 +26,7 @@ def test_process_without_embeddings_does_not_carry_the_runtime() -> None:
         "import sys; from shadowproxy.config import Embed; from shadowproxy.embed.loading import load; "
         "load(Embed(backend='none')); print('onnxruntime' in sys.modules or 'tokenizers' in sys.modules)"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=200, check=True)
     assert done.stdout.strip() == "False"
 
 

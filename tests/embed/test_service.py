@@ -13,7 +13,7 @@ from shadowproxy.embed.service import WAITING_BATCHES, EmbeddingService
 from shadowproxy.embed.windows import Vectors
 from shadowproxy.errors import ShadowproxyError, StartError
 
-DEADLINE_S = 10
+DEADLINE_S = 30
 
 
 class HeldEmbedder:

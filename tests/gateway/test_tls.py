@@ -62,7 +62,7 @@ async def test_tls_client_that_leaves_cancels_the_primary_call(tmp_path: Path) -
         client.send(post(b""))
         await until(lambda: upstream.requests)
         client.writer.close()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await upstream.lost.wait()
 
 
@@ -95,7 +95,7 @@ async def test_renewed_certificate_is_served_without_a_restart_and_open_connecti
                 return False
             return True
 
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while not await is_served():
                 await asyncio.sleep(0.05)
         assert (await early.ask(post(b"x"))).endswith(b"ok")

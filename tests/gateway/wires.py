@@ -15,7 +15,7 @@ from shadowproxy.handover.frames import ExchangeFrame
 from shadowproxy.sockets import bind
 from shadowproxy.tasks import Tasks
 
-DEADLINE_S = 5.0
+DEADLINE_S = 20.0
 
 
 class Recorder:

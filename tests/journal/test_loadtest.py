@@ -12,7 +12,7 @@ import pytest
 @pytest.mark.skipif(sys.platform != "linux", reason="load tests pin processes to cores: Linux only")
 def test_the_load_test_of_the_journal_runs() -> None:
     command = [sys.executable, "loadtest/journal.py", "--rounds", "1", "--records", "20"]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[2], timeout=100, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[2], timeout=200, check=False)
     assert done.returncode == 0, done.stderr
     for row in ("0.5 KB", "4 KB", "100 events", "redacted", "as it was", "Offering a request"):
         assert row in done.stdout

@@ -16,8 +16,8 @@ import yaml
 
 from shadowproxy.config import Gates
 
-START_S = 20.0
-DEADLINE_S = 20.0
+START_S = 60.0
+DEADLINE_S = 40.0
 
 
 def only_errors(margin: float) -> dict[str, dict[str, object]]:

@@ -20,7 +20,7 @@ PROGRAM = shutil.which("prometheus")
 needs_prometheus = pytest.mark.skipif(PROGRAM is None, reason="prometheus is not installed")
 
 SCRAPE_S = 0.5
-_START_S = 20.0
+_START_S = 60.0
 
 
 class RealPrometheus:

@@ -157,7 +157,7 @@ def without_rate(part: Any) -> Any:
 
 async def scraped(stored: RealPrometheus, pairs: int) -> None:
     """Until the last samples of all boots add up to so many judged pairs of both candidates."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while await pairs_in(stored) != pairs:
             await asyncio.sleep(SCRAPE_S / 2)
 

@@ -23,7 +23,7 @@ from shadowproxy.tasks import Guard, Tasks
 from shadowproxy.testing.clock import ManualClock
 from shadowproxy.upstream.endpoint import endpoint_of
 
-DEADLINE_S = 10
+DEADLINE_S = 30
 
 _BLOCK = re.compile(
     r"\[(?P<fence>[0-9a-f]{32}) (?P<name>question|answer A|answer B) begins\]\n(?P<text>.*?)\n\[(?P=fence) (?P=name) ends\]", re.DOTALL

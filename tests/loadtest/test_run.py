@@ -36,7 +36,7 @@ def running(words: str) -> list[int]:
 
 def test_unary_reports_every_round_with_its_copies(tmp_path: Path) -> None:
     report = tmp_path / "report.json"
-    done = subprocess.run(command("--seconds", "1", "--json", str(report)), capture_output=True, text=True, timeout=100, check=False)
+    done = subprocess.run(command("--seconds", "1", "--json", str(report)), capture_output=True, text=True, timeout=200, check=False)
     assert done.returncode == 0, done.stderr
     written = json.loads(report.read_text())
     assert written["scenario"] == "unary"

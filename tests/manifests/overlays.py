@@ -26,7 +26,7 @@ Object = Mapping[str, Any]
 @functools.cache
 def built(folder: str) -> tuple[Object, ...]:
     """The objects of one folder."""
-    done = subprocess.run(["kubectl", "kustomize", str(MANIFESTS / folder)], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(["kubectl", "kustomize", str(MANIFESTS / folder)], capture_output=True, text=True, timeout=200, check=False)
     assert done.returncode == 0, done.stderr
     assert not done.stderr, done.stderr  # deprecated fields are warned of there
     return tuple(yaml.safe_load_all(done.stdout))

@@ -33,7 +33,7 @@ from tests.serve.wire import ask, request
 
 BOARDS = MANIFESTS / "monitoring" / "dashboards"
 OVERLAYS = MANIFESTS / "overlays"
-DEADLINE_S = 20.0
+DEADLINE_S = 40.0
 
 #: Recorded ones: only those get answers that differ.
 PROMPTS = [prompt.user for prompt in load_recordings().prompts][:12]

@@ -24,7 +24,7 @@ from tests.scripts import script
 
 FOLDER = "workflows"
 PROGRAM = Path(sys.executable).with_name("shadowproxy")
-STEP_S = 60.0
+STEP_S = 150.0
 
 Template = Mapping[str, Any]
 

@@ -27,7 +27,7 @@ FAILURE = b"HTTP/1.1 500 Internal Server Error\r\ncontent-length: 0\r\n\r\n"
 #: Enough for a margin of 0.3, either way.
 PAIRS = 60
 
-WITHIN_S = 30.0
+WITHIN_S = 60.0
 
 
 def percent_by(folder: Path, name: str = "percent") -> dict[str, Any]:

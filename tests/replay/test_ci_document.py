@@ -25,7 +25,7 @@ from tests.walkthroughs.pages import Run, page
 
 TEXT = (Path(__file__).resolve().parents[2] / "docs" / "ci.md").read_text(encoding="utf-8")
 BLOCKS: list[tuple[str, str]] = re.findall(r"^```(\w+)\n(.*?)^```$", TEXT, re.DOTALL | re.MULTILINE)
-STEP_S = 60.0
+STEP_S = 150.0
 
 needs_jq = pytest.mark.skipif(shutil.which("jq") is None, reason="jq is not here")
 needs_curl = pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not here")

@@ -103,7 +103,7 @@ def test_what_was_given_up_is_told_after_a_kill_too(tmp_path: Path, arm: Arm, ca
     arm.delay_s = 0.02
     place, config = captured(tmp_path / "j", 100), configured(tmp_path, arm.url)
     process = started("replay", place, "-c", config, "--work", "w", "--concurrency", "2", "--workers", "0", "--tries", "1", cwd=tmp_path)
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while len(arm.answered) < 30 and time.monotonic() < deadline:
         time.sleep(0.01)
     process.kill()
@@ -143,11 +143,11 @@ def test_a_journal_that_made_room_meanwhile_loses_what_went(tmp_path: Path, arm:
     for start in range(0, 400, 100):
         capture(place, ((exchange(number, "x"), (), "") for number in range(start, start + 100)))
     process = started("replay", place, "-c", config, "--work", "w", "--concurrency", "4", "--workers", "0", cwd=tmp_path)
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while len(arm.asked) < 20 and time.monotonic() < deadline:
         time.sleep(0.01)
     sorted(place.iterdir())[2].unlink()
-    out, said = process.communicate(timeout=60)
+    out, said = process.communicate(timeout=120)
     assert process.returncode in (0, 3, 4), said
     assert "100 requests went from the capture while it was replayed" in out
     arm.asked.clear()

@@ -166,7 +166,7 @@ def test_a_disk_is_full_before_anything_is_asked(
 
 
 def _until(is_so: Callable[[], bool], process: subprocess.Popen[str]) -> None:
-    deadline_s = time.monotonic() + 60
+    deadline_s = time.monotonic() + 120
     while not is_so():
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline_s
@@ -177,7 +177,7 @@ def _told(process: subprocess.Popen[str], number: signal.Signals) -> tuple[int, 
     """The exit code after a signal, and what was said."""
     process.send_signal(number)
     try:
-        _, said = process.communicate(timeout=60)
+        _, said = process.communicate(timeout=120)
     finally:
         process.kill()
     return process.returncode, said

@@ -58,12 +58,12 @@ def key_of(number: int) -> str:
 
 def ended(process: subprocess.Popen[str], number: int) -> None:
     process.send_signal(number)
-    process.communicate(timeout=30)
+    process.communicate(timeout=120)
 
 
 def until(process: subprocess.Popen[str], arm: Arm, answered: int) -> None:
     """Wait until the arm has answered so many more, or the process has ended."""
-    wanted, deadline = len(arm.answered) + answered, time.monotonic() + 30
+    wanted, deadline = len(arm.answered) + answered, time.monotonic() + 120
     while len(arm.answered) < wanted and process.poll() is None:
         assert time.monotonic() < deadline, "the replay does not go on"
         time.sleep(0.005)
@@ -102,7 +102,7 @@ def test_nothing_of_a_killed_replay_stays_behind(tmp_path: Path, arm: Arm, monke
     place, config = captured(tmp_path / "j", REQUESTS), configured(tmp_path, arm.url)
     process = started("replay", place, "-c", config, "--concurrency", "1", "--workers", "2", cwd=tmp_path)
     until(process, arm, 40)
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while len(of_this_test(tmp_path)) < 3:
         assert time.monotonic() < deadline, "no worker was started"
         time.sleep(0.02)
@@ -130,7 +130,7 @@ def test_a_stopped_replay_keeps_what_is_on_its_way_and_says_how_to_go_on(tmp_pat
     process = started("replay", place, "-c", config, "--concurrency", "4", cwd=tmp_path)
     until(process, arm, 20)
     process.send_signal(number)
-    _, said = process.communicate(timeout=30)
+    _, said = process.communicate(timeout=120)
     assert process.returncode == 130, said
     assert "the same command goes on from there" in said
     (folder,) = Path().glob("replay-*")

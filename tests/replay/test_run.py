@@ -42,7 +42,7 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def until(process: subprocess.Popen[str], arm: Arm, answered: int) -> None:
     """Wait until the arm has answered so many, or the process has ended."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while len(arm.answered) < answered and process.poll() is None:
         assert time.monotonic() < deadline, "the replay does not go on"
         time.sleep(0.01)
@@ -86,7 +86,7 @@ def test_a_killed_comparing_process_is_told_and_the_next_run_goes_on(tmp_path: P
     until(process, arm, 200)
     (worker,) = workers_of(process)
     os.kill(worker, signal.SIGKILL)
-    _, said = process.communicate(timeout=60)
+    _, said = process.communicate(timeout=120)
     assert process.returncode == 1, said
     assert "a comparing process ended" in said
     assert "Traceback" not in said
@@ -113,7 +113,7 @@ def test_what_was_compared_when_it_was_stopped_is_kept(tmp_path: Path, arm: Arm)
     process = started("replay", place, "-c", configured(tmp_path, arm.url), "--work", "w", "--workers", "1", cwd=tmp_path)
     until(process, arm, 64)
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=60)
+    _, said = process.communicate(timeout=120)
     assert process.returncode in (0, 3, 4, 130), said
     assert list((tmp_path / "w" / "pairs").iterdir()), "the run waited for the batch, and threw it away"
     assert "Traceback" not in said
@@ -125,12 +125,12 @@ def test_ctrl_c_while_processes_start_is_quiet(tmp_path: Path, arm: Arm) -> None
     process = subprocess.Popen(
         [*command, "--workers", "1"], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
     )
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while not workers_of(process):
         assert time.monotonic() < deadline, "no process was started"
         time.sleep(0.01)
     os.killpg(process.pid, signal.SIGINT)
-    _, said = process.communicate(timeout=60)
+    _, said = process.communicate(timeout=120)
     assert process.returncode == 130
     assert "Traceback" not in said
     assert not arm.asked

@@ -69,7 +69,7 @@ async def test_failing_candidate_is_rolled_back_soon_and_an_equal_one_never() ->
                     assert (await caller.ask(request("POST", b"{}"))).status == 200
                 await serve.wait_for("shadowproxy_pairs_resolved_total", number * 80)
                 bad, good = await serve.verdict("broken"), await serve.verdict("equal")
-                async with asyncio.timeout(5):
+                async with asyncio.timeout(30):
                     while not (bad["issued"] == good["issued"] == number * 40 and bad["unresolved"] == good["unresolved"] == 0):
                         bad, good = await serve.verdict("broken"), await serve.verdict("equal")
                 assert bad["state"] == "rollback"

@@ -54,7 +54,7 @@ async def test_nothing_is_lost_and_evidence_is_kept_when_only_the_mirror_changes
             while not stop.is_set():
                 assert (await client.ask(post(b"{}"))).startswith(b"HTTP/1.1 200")
                 asked += 1
-                await asyncio.sleep(0.002)
+                await asyncio.sleep(0.02)  # what the copies keep up with on a busy machine: else their queues overflow, reload or not
             client.writer.close()
             return asked
 
@@ -71,7 +71,7 @@ async def test_nothing_is_lost_and_evidence_is_kept_when_only_the_mirror_changes
 
         scrape = await serve.wait_until(is_all_there)
         assert scrape.value("shadowproxy_not_mirrored_total") == 0
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while (await serve.verdict())["pairs"] != asked:  # looked at once a second
                 await asyncio.sleep(0.05)
 
@@ -89,12 +89,12 @@ async def test_open_stream_ends_as_it_began() -> None:
     async with Upstream(play=play) as old, Upstream() as new, serving(tree(old.url, new.url)) as serve:
         client = Client(*await asyncio.open_connection("127.0.0.1", serve.port))
         client.send(post(b"{}"))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await client.reader.readuntil(b"first\r\n")
         rewrite(serve, primary={"url": new.url})
         await serve.wait_until(reloads("done"))  # type: ignore[arg-type]
         go_on.set()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await client.reader.readuntil(b"last\r\n0\r\n\r\n")
         assert (await client.ask(post(b"{}"))).endswith(b"ok")
         client.writer.close()
@@ -125,7 +125,7 @@ async def test_kill_switch_by_admin_call() -> None:
             assert serve._session is not None
             async with serve._session.post(f"http://{serve.admin}/mirroring?on={str(is_on).lower()}") as reply:
                 assert reply.status == 200
-            async with asyncio.timeout(1):
+            async with asyncio.timeout(30):
                 for _ in range(10):
                     await client.ask(post(b"{}"))
         scrape = await serve.settled()

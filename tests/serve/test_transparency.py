@@ -130,7 +130,7 @@ async def test_what_is_no_request_gets_400_and_the_connection_is_closed(bench: B
         assert reply.status == 400
         assert reply.closes
         assert orjson.loads(reply.body)["error"]["code"] == "bad_request"
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             assert await reader.read() == b""
     assert bench.primary.requests == asked
 

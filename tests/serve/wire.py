@@ -8,7 +8,7 @@ from typing import Self
 
 from shadowproxy.testing.echo import HOP_FIELDS
 
-DEADLINE_S = 20.0
+DEADLINE_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)

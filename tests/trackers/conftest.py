@@ -21,7 +21,7 @@ os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 os.environ["WANDB_ERROR_REPORTING"] = "false"
 
 #: Seconds until it answers: it makes its tables first, on a machine that does much else.
-_START_S = 100.0
+_START_S = 200.0
 
 
 def free_port() -> int:

@@ -16,7 +16,7 @@ _HUSHING = ("CI", "GITHUB_ACTIONS", "PYTEST_CURRENT_TEST", "MLFLOW_DISABLE_TELEM
 def said_by(code: str, folder: Path, **environment: str) -> list[str]:
     outside = {name: value for name, value in os.environ.items() if name not in _HUSHING}
     command = [sys.executable, "-c", code]
-    done = subprocess.run(command, env=outside | environment, cwd=folder, capture_output=True, text=True, timeout=100, check=False)
+    done = subprocess.run(command, env=outside | environment, cwd=folder, capture_output=True, text=True, timeout=200, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout.splitlines()
 

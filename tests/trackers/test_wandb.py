@@ -161,7 +161,7 @@ def test_run_is_one_that_the_client_would_send(tmp_path: Path) -> None:
     logged()
     command = [sys.executable, "-m", "wandb", "sync", "--dry-run", "--yes"]
     environment = {name: value for name, value in os.environ.items() if name != "WANDB_SILENT"}
-    done = subprocess.run(command, capture_output=True, timeout=60, cwd=tmp_path / "runs", check=True, text=True, env=environment)
+    done = subprocess.run(command, capture_output=True, timeout=200, cwd=tmp_path / "runs", check=True, text=True, env=environment)
     (folder,) = (tmp_path / "runs" / "wandb").glob("offline-run-*")
     assert folder.name.rpartition("-")[2] in done.stdout + done.stderr
 
