@@ -36,6 +36,8 @@ class _Watch:
 
     candidate: Candidate
     first_pair_at: float | None = None
+    started_s: float = 0.0
+    """Unix time from which ``first_pair_at`` was reckoned."""
     issued_at: deque[tuple[float, int]] = field(default_factory=deque)
     document: Mapping[str, object] | None = None
     fault: str = ""
@@ -116,8 +118,7 @@ class Judge:
         lost = self._lost(rollout, watch.candidate.name, issued)
         total = sum(issued.values())
         if total:
-            began = now - self._known_age(rollout)
-            watch.first_pair_at = began if watch.first_pair_at is None else min(watch.first_pair_at, began)
+            self._reckon(rollout, watch, now)
         return Evidence(
             cells=self._cells(rollout),
             issued=total,
@@ -142,14 +143,18 @@ class Judge:
             decided_at_s=self._wall_clock(),
         )
 
-    def _known_age(self, rollout: str) -> float:
-        """Seconds since the first pair by the totals, which are told of it where they do not know yet."""
+    def _reckon(self, rollout: str, watch: _Watch, now: float) -> None:
+        """When the first pair was, by the totals, which are told of it where they do not know yet. Reckoned once for each time they say:
+        the wall clock may be set meanwhile, and a soak must not be over for that."""
         now_s = self._wall_clock()
         started_s = self._totals.value(ROLLOUT_STARTED, rollout)
         if not started_s:
             self._totals.absorb(WHOLE, {(ROLLOUT_STARTED.name, rollout): now_s})
-            return 0.0
-        return max(now_s - started_s, 0.0)
+            started_s = now_s
+        if watch.first_pair_at is None or started_s != watch.started_s:
+            watch.started_s = started_s
+            began = now - max(now_s - started_s, 0.0)
+            watch.first_pair_at = began if watch.first_pair_at is None else min(watch.first_pair_at, began)
 
     def _cells(self, rollout: str) -> dict[CellKey, int]:
         return {

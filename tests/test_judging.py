@@ -276,3 +276,22 @@ def test_whatever_is_judged_from_is_exported_by_boot() -> None:
     bench.count("shadow/1", issued=10, resolved=10)
     bench.look()
     assert asked == {metric for metric in METRICS if metric.is_per_boot}
+
+
+@pytest.mark.parametrize("hours", [1, -1])
+def test_a_wall_clock_that_is_set_ends_no_soak_and_begins_none(hours: int) -> None:
+    bench = Bench()
+    wall_s = 1_700_000_000.0
+    judge = Judge(bench.config, bench.totals, bench.clock, lambda: wall_s)
+    bench.count("shadow/1", issued=3000, resolved=3000)
+
+    def age_s() -> object:
+        judge.look()
+        return judge.documents()[0]["age_s"]
+
+    assert age_s() == 0
+    wall_s += hours * 3600
+    assert age_s() == 0
+    wall_s -= hours * 3600
+    bench.clock.advance(60)
+    assert age_s() == 60

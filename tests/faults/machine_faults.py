@@ -160,7 +160,7 @@ async def _jump_clock(scene: Scene) -> Sequence[Seen]:
             async with asyncio.timeout(30):  # the machine has the wrong time indeed
                 while abs(await _newest_pair_s(scene) - time.time() - hours * HOUR_S) > 60:
                     await asyncio.sleep(0.05)
-            assert await _judgement(scene) == before, before
+            assert (after := await _judgement(scene)) == before, (before, after)
     metrics = await scene.metrics()
     for name in ("duration", "ttft"):
         for arm in ("primary", "candidate"):
