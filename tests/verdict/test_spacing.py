@@ -135,6 +135,12 @@ def test_a_crowded_latency_that_was_not_reported_counts_for_no_rollback_either()
     assert one("ttft", counts).log10_e_promote == one("ttft", {"candidate_only": 12, "unreported": 400}).log10_e_promote
 
 
+def test_bounds_that_rest_on_different_pairs_do_not_cross() -> None:
+    finding = one("ttft", {"candidate_only": 30, "both_ok:crowded": 3000, "reference_only:crowded": 900})
+    assert finding.log10_e_rollback > 2
+    assert finding.lower == finding.upper < 0
+
+
 def test_parts_of_counts() -> None:
     counts = {"both_ok": 1, "both_ok:crowded": 2, "unreported:crowded": 3}
     assert all_of(counts) == {"both_ok": 3, "unreported": 3}
