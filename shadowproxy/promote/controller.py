@@ -67,6 +67,7 @@ class Controller:
         verdict: Callable[[], Document | None],
         *,
         show: Callable[[str], None] | None = None,
+        clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
         """``verdict`` gives the candidate's latest document, None where there is none yet. With ``show`` nothing is changed: what would be
@@ -80,7 +81,9 @@ class Controller:
         self._listener = listener
         self._verdict = verdict
         self._show = show
-        self._clock = wall_clock
+        self._clock = clock
+        self._wall_clock = wall_clock
+        self._step = _StepAge(clock, wall_clock)
         self._one_at_a_time = asyncio.Lock()
         self._standing = Standing()
         self._not_before_s = 0.0
@@ -157,7 +160,7 @@ class Controller:
         if is_news:
             _log.error("%s holds: %s", self._candidate, refused)
         if is_news and self._leadership.is_held():
-            await self._listener.tell(Stuck(self._clock(), self._candidate, self._standing.progress, str(refused)))
+            await self._listener.tell(Stuck(self._wall_clock(), self._candidate, self._standing.progress, str(refused)))
 
     async def _until_no_conflict(self, deciding: Callable[[Progress | None, Seen], Decision]) -> None:
         """Read, decide, act; again where somebody was faster, because what they left may ask for something else."""
@@ -178,7 +181,7 @@ class Controller:
         present = await self._router.read()
         record = present.memory if self._memory is None else await self._memory.read()
         progress = None if record is None else decode(record)
-        seen = _seen(document, self._candidate, present, self._clock())
+        seen = _seen(document, self._candidate, present, self._wall_clock(), self._step.of(progress))
         if self._show is not None:
             self._rehearse(progress, seen, document)
             return
@@ -279,9 +282,30 @@ class Controller:
         )
 
 
-def _seen(document: Document, candidate: str, present: Present, now_s: float) -> Seen:
+class _StepAge:
+    """How long a step lasts. Another process may have begun it, so it is reckoned by the wall clock when it is first seen; from then on by
+    a clock that nobody sets: a step must not be over because a machine's time was put right."""
+
+    def __init__(self, clock: Callable[[], float], wall_clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._wall_clock = wall_clock
+        self._since_s: float | None = None
+        self._began = 0.0
+
+    def of(self, progress: Progress | None) -> float:
+        """Seconds since the present step of ``progress`` began."""
+        if progress is None:
+            return 0.0
+        now = self._clock()
+        if progress.since_s != self._since_s:
+            self._since_s = progress.since_s
+            self._began = now - max(self._wall_clock() - progress.since_s, 0.0)
+        return now - self._began
+
+
+def _seen(document: Document, candidate: str, present: Present, now_s: float, step_age_s: float) -> Seen:
     """What is known. A verdict that this version does not know holds."""
     states = {state.value: state for state in State}
     verdict = states.get(str(document.get("state")), State.HOLD)
     pairs = document.get("pairs")
-    return Seen(str(document["rollout"]), candidate, verdict, pairs if isinstance(pairs, int) else 0, present, now_s)
+    return Seen(str(document["rollout"]), candidate, verdict, pairs if isinstance(pairs, int) else 0, present, now_s, step_age_s)

@@ -24,7 +24,7 @@ from shadowproxy.verdict.decision import State
 @dataclass(frozen=True, slots=True)
 class Seen:
     """What is known now. ``rollout`` and ``candidate`` are those of the configuration, ``pairs`` counts judged pairs, ``now_s`` is Unix
-    time."""
+    time. ``step_age_s``: seconds that the present step lasts, 0 where there is none."""
 
     rollout: str
     candidate: str
@@ -32,6 +32,7 @@ class Seen:
     pairs: int
     present: Present
     now_s: float
+    step_age_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +204,7 @@ def _unripe(now: Situation) -> str:
     progress, seen, steps = now.progress, now.seen, now.plan.steps
     if progress.step >= 0:
         step = steps[min(progress.step, len(steps) - 1)]
-        if (left_s := progress.since_s + step.min_age_s - seen.now_s) > 0:
+        if (left_s := step.min_age_s - seen.step_age_s) > 0:
             return f"the step to be {left_s:.0f} s older"
         if progress.percent < 100 and (missing := step.min_pairs - _judged_since(progress, seen)) > 0:
             return f"{missing} more pairs judged during this step"

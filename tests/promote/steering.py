@@ -37,13 +37,14 @@ class Audience:
 
 
 class Bench:
-    """``document`` is the verdict, ``clock`` Unix time. ``start`` puts a new controller in the place of the one before, as a restart
-    does."""
+    """``document`` is the verdict, ``clock`` Unix time, but for what the wall clock is off by. ``start`` puts a new controller in the place
+    of the one before, as a restart does."""
 
     def __init__(self, world: World, approval: Approval = Approval.NONE) -> None:
         self.world = world
         self.plan = plan_of(world.steps, approval)
         self.clock = ManualClock(1_000_000.0)
+        self.wall_is_off_s = 0.0
         self.audience = Audience()
         self.document: dict[str, Any] = {"rollout": "v2-0001", "candidate": "v2", "state": "hold", "pairs": 10}
         self.shown: list[str] = []
@@ -56,7 +57,7 @@ class Bench:
             router, memory = self.world.connect()
         self.controller = Controller(
             "v2", self.plan, router, memory, leadership or AlwaysLeading(), self.audience, self._verdict,
-            show=self.shown.append if dry_run else None, wall_clock=self.clock,
+            show=self.shown.append if dry_run else None, clock=self.clock, wall_clock=lambda: self.clock() + self.wall_is_off_s,
         )  # fmt: skip
         return self.controller
 

@@ -76,6 +76,19 @@ async def test_young_step_waits_and_so_does_one_in_which_nothing_was_judged(benc
     assert bench.world.percent() == bench.world.steps[0]
 
 
+async def test_a_wall_clock_that_is_set_makes_no_step_older_or_younger(bench: Bench) -> None:
+    if len(bench.world.steps) == 1:
+        pytest.skip("has one step")
+    await bench.go_to(bench.world.steps[0])
+    await bench.look("promote", 1)
+    for hours in (1, -1):
+        bench.wall_is_off_s = hours * 3600
+        await bench.look("promote", 1)
+        assert bench.controller.standing.waits_for == f"the step to be {STEP_S - (2 if hours > 0 else 3):.0f} s older"
+    await bench.look("promote", STEP_S - 3)
+    assert bench.world.percent() == bench.world.steps[1]
+
+
 async def test_somebody_elses_weights_are_left_and_asked_about(bench: Bench) -> None:
     await bench.go_to(bench.world.steps[0])
     other = 0 if bench.world.steps[0] == 100 else 40

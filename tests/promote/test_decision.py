@@ -29,7 +29,15 @@ def progress(phase: Phase = Phase.CANARY, **changes: Any) -> Progress:
 
 def seen(verdict: State = State.PROMOTE, percent: int = 1, **changes: Any) -> Seen:
     present = Present((Share(percent, 100, "here"),), percent, **{k: v for k, v in changes.items() if k in ("identity", "problem")})
-    fields = {"rollout": "r1", "candidate": "v2", "verdict": verdict, "pairs": 100, "present": present, "now_s": 1000.0}
+    fields = {
+        "rollout": "r1",
+        "candidate": "v2",
+        "verdict": verdict,
+        "pairs": 100,
+        "present": present,
+        "now_s": 1000.0,
+        "step_age_s": 1000.0,
+    }
     return Seen(**{**fields, **{k: v for k, v in changes.items() if k in fields}})
 
 
