@@ -47,14 +47,14 @@ class PairRequest:
 
 @dataclass(frozen=True, slots=True)
 class PairRecord:
-    """What the evidence needs of a pair, and no word of its answers: some wait for minutes. ``issued_s``: when its copies were sent, by the
-    monotonic clock; None where it was read from a file."""
+    """What the evidence needs of a pair, and no word of its answers: some wait for minutes. ``came_s``: when its request came, in Unix
+    time; None where it was read from a file."""
 
     request: PairRequest
     primary: Outcome
     candidate: Comparison
     control: Comparison | None
-    issued_s: float | None = None
+    came_s: float | None = None
 
 
 class Entry:
@@ -257,7 +257,7 @@ class Book:
             return  # lost on our side: it stays issued and uncounted
         self._published += 1
         prompt = pair.request.prompt if self._drops_repeats else str(self._published)
-        self._count(self._sessions.add(pair.request.route, pair.request.session, prompt, keys, now_s, pair.issued_s))
+        self._count(self._sessions.add(pair.request.route, pair.request.session, prompt, keys, now_s, pair.came_s))
 
     def judged(self, route: str, cell: str) -> None:
         """Add what a model judge found: later than the pair's other evidence, and an observation by itself."""

@@ -78,7 +78,6 @@ class _Ticket:
     expected: set[str]
     entries: dict[str, Entry]
     size_bytes: int
-    issued_s: float
     exchanges: dict[str, Exchange] = field(default_factory=dict)
 
 
@@ -225,7 +224,7 @@ class Shadow:
             if CONTROL in arms:
                 self._counts.add(PAIRS_ISSUED, rollout, primary.route, "control")
         size = _size_of(primary)
-        ticket = _Ticket(primary, set(arms), entries, size, time.monotonic())
+        ticket = _Ticket(primary, set(arms), entries, size)
         self._pending += 1
         self._pending_bytes += size
         for arm in arms:
@@ -380,7 +379,7 @@ class Shadow:
             seen.primary.exchange.outcome,
             without_words(comparison),
             None if control is None else without_words(control),
-            ticket.issued_s,
+            ticket.primary.issued_at_s,
         )
         # Taken only now: an entry that is taken and then not resolved would hold back every later pair.
         book.ledger.resolve(ticket.entries.pop(candidate), partial(self._publish, book, record))

@@ -44,6 +44,7 @@ def test_a_hiccup_is_named_and_passes(tmp_path: Path, arguments: tuple[str, ...]
     assert "1 failed, 1 passed" in ran.stdout
     assert '"test_1.py::test_hiccup": true' in ran.stdout
     assert ran.stdout.rstrip().splitlines()[-1].startswith("1 passed"), "only what failed is run again"
+    assert "bringing up nodes" not in ran.stdout.partition("once more by themselves")[2]
 
 
 def test_a_fault_fails(tmp_path: Path) -> None:
@@ -53,6 +54,10 @@ def test_a_fault_fails(tmp_path: Path) -> None:
 def test_many_failures_are_no_hiccups(tmp_path: Path) -> None:
     assert run(tmp_path, *[HICCUP] * 4).returncode == 1
     assert run(tmp_path, *[HICCUP] * 4).returncode == 0, "it would have passed"
+
+
+def test_what_was_not_run_has_not_passed(tmp_path: Path) -> None:
+    assert run(tmp_path, HICCUP, BROKEN, arguments=("-x",)).returncode == 1
 
 
 def test_what_is_no_failed_test_gets_no_second_look(tmp_path: Path) -> None:

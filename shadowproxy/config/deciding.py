@@ -24,8 +24,8 @@ class Units(Section):
     drop_repeats: bool = True
     """Of requests with the same prompt only the first within an hour counts: a health check asked every second is no evidence."""
     stall_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 5.0
-    """One stall of a machine slows everything that is in flight, and is no more than one event. So for a rollback by latency only one
-    observation in so many seconds counts, of each route and slice. For a promotion all count. 0: also for a rollback."""
+    """One stall of a machine slows everything that is in flight, and is no more than one event. So a rollback by latency must also be
+    shown by about one observation of those that came within so many seconds, drawn by lot, on each route and slice. 0: by all alone."""
 
     @field_validator("session")
     @classmethod

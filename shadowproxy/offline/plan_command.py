@@ -87,7 +87,7 @@ class Seen:
 @dataclass(frozen=True, slots=True)
 class Row:
     """One gate's plan. ``is_assumed``: its noise was not seen but taken as usual. ``is_certain``: it guards in any case, and not only where
-    something of its kind is seen (JSON, tool calls). ``apart_s``: a rollback takes one pair in so many seconds."""
+    something of its kind is seen (JSON, tool calls). ``apart_s``: of pairs that come within so many seconds a rollback takes one."""
 
     plan: Plan
     is_assumed: bool
@@ -98,7 +98,7 @@ class Row:
     @property
     def rollback_per_s(self) -> float:
         """Pairs per second that count for a rollback."""
-        return min(self.per_s, 1 / self.apart_s) if self.apart_s else self.per_s
+        return self.per_s / (1 + self.per_s * self.apart_s)
 
 
 def run(settings: Config, losses: Mapping[str, float], rate: float | None, *, as_json: bool) -> int:
@@ -216,7 +216,7 @@ def _print(console: Console, rows: Sequence[Row], settings: Config, problem: str
     )
     console.print(legend, style="dim", soft_wrap=True)
     if any(row.apart_s for row in rows):
-        spaced = f"A rollback by latency counts one pair in {settings.units.stall_s:g} s (units.stall_s)."
+        spaced = f"A rollback by latency counts one pair of those within {settings.units.stall_s:g} s (units.stall_s)."
         console.print(spaced, style="dim", soft_wrap=True)
     if any(row.is_assumed for row in rows):
         console.print("* noise not seen yet, taken as usual: see docs/verdict.md", style="dim", soft_wrap=True)

@@ -68,8 +68,8 @@ class Finding:
     ``n``, ``mean`` and ``counts`` are as observed (``mean`` None without data). ``lower``, ``upper`` and the e-values take every lost
     pair at its worst: as a failure where passing is tested, as a success where failing is. ``pairs_needed`` estimates how many more
     pairs of this stratum a pass takes, None where it will not pass as things are; ``seconds_needed`` the same in time, None also where
-    no pairs come. Of ``route`` and ``slice`` one is empty. ``counts_rollback``: the part of the ``counts`` that ``lower`` and the rollback
-    e-value rest on, None where it is all of them (see ``spacing``).
+    no pairs come. Of ``route`` and ``slice`` one is empty. ``counts_rollback``: the part of the ``counts`` that must show by
+    itself, too, what ``lower`` and the rollback e-value say; None where it is all of them (see ``spacing``).
     """
 
     route: str
@@ -127,21 +127,39 @@ def _judge_alike(values: evidence.Floats, tasks: Sequence[Task], levels: Levels)
     column = {value: at for at, value in enumerate(values.tolist())}
     everything, apart = [all_of(sample.counts) for _, sample in tasks], [apart_of(sample.counts) for _, sample in tasks]
     seen = _by_value(column, tasks, everything)
-    at_worst, at_best = seen.copy(), _by_value(column, tasks, apart)
-    at_worst[:, -1] += _unknown([sample.lost for _, sample in tasks], everything)
-    at_best[:, 0] += _unknown([_lost_apart(sample, part) for (_, sample), part in zip(tasks, apart, strict=True)], apart)
+    at_worst, at_best, at_best_apart = seen.copy(), seen.copy(), _by_value(column, tasks, apart)
+    unknown = _unknown([sample.lost for _, sample in tasks], everything)
+    at_worst[:, -1] += unknown
+    at_best[:, 0] += unknown
+    at_best_apart[:, 0] += _unknown([_lost_apart(sample, part) for (_, sample), part in zip(tasks, apart, strict=True)], apart)
     margins = np.array([rule.margin for rule, _ in tasks])
+    rollback = _at_least(values, at_best, margins, support, levels)
+    is_crowded = np.array([part != whole for part, whole in zip(apart, everything, strict=True)])
+    if is_crowded.any():
+        # Both must show it: what stood alone, and all together.
+        of_apart = _at_least(values, at_best_apart[is_crowded], margins[is_crowded], support, levels)
+        for found, other in zip(rollback, of_apart, strict=True):
+            found[is_crowded] = np.minimum(found[is_crowded], other)
+    lower, log_e_rollback = rollback
     columns = (
-        evidence.bounds(values, at_best, support, levels.alpha_rollback, levels.alpha_promote)[0],
+        lower,
         evidence.bounds(values, at_worst, support, levels.alpha_rollback, levels.alpha_promote)[1],
         evidence.log_e_promote(values, at_worst, margins, support),
-        evidence.log_e_rollback(values, at_best, margins, support),
+        log_e_rollback,
         evidence.pairs_to_promote(values, at_worst, margins, support, levels.alpha_promote),
     )
     totals = seen.sum(axis=-1)
     means = np.where(totals > 0, seen @ values / np.maximum(totals, 1), np.nan)
     for (rule, sample), mean, *numbers in zip(tasks, means.tolist(), *(column.tolist() for column in columns), strict=True):
         yield _finding(rule, sample, levels, None if math.isnan(mean) else mean, _Numbers(*numbers))
+
+
+def _at_least(
+    values: evidence.Floats, counts: evidence.Floats, margins: evidence.Floats, support: evidence.Support, levels: Levels
+) -> tuple[evidence.Floats, evidence.Floats]:
+    """For each row of ``counts`` the lower bound, and the log e-value of a rollback."""
+    lower, _ = evidence.bounds(values, counts, support, levels.alpha_rollback, levels.alpha_promote)
+    return lower, evidence.log_e_rollback(values, counts, margins, support)
 
 
 def _by_value(column: Mapping[float, int], tasks: Sequence[Task], counts: Sequence[Mapping[str, int]]) -> evidence.Floats:
@@ -176,8 +194,7 @@ def _finding(rule: GateRule, sample: Sample, levels: Levels, mean: float | None,
         outcome=_outcome(numbers.log_e_promote, numbers.log_e_rollback, levels),
         n=sample.n,
         mean=mean,
-        # Of a latency they rest on different pairs, and once in a while these disagree.
-        lower=min(numbers.lower, numbers.upper),
+        lower=numbers.lower,
         upper=numbers.upper,
         margin=rule.margin,
         log10_e_promote=numbers.log_e_promote / math.log(10),

@@ -87,7 +87,10 @@ _FINDING = _record(
         "seconds_needed": _maybe(_number("The same in seconds at the present rate.")),
         "counts": _map(_count("Pairs"), "Pairs by cell: the evidence itself, from which everything here can be computed again."),
         "counts_rollback": _maybe(
-            _map(_count("Pairs"), "Those of them that a rollback rests on: none that one stall can have slowed with another. Null: all.")
+            _map(
+                _count("Pairs"),
+                "Those that must show it by themselves, too, before a rollback: about one of what a stall may slow. Null: all.",
+            )
         ),
         "lost": _count("Pairs lost on our side, taken at their worst for either direction."),
     },

@@ -1,9 +1,13 @@
-"""Which latencies may speak for a rollback: those that one stall cannot have made slow together. PURE.
+"""Which latencies may speak for a rollback: about one of all that a single stall can have made slow together. PURE.
 
 Used by ``units``. When a machine stalls for a second, everything that it was asked meanwhile is late: fifty answers in flight are one event
-and look like fifty opinions. A rollback takes ten. So of each check, route and slice only units that were issued ``apart_s`` after the one
-before count against a candidate; those in between are *crowded*. Which they are is settled by when a request came, never by how it was
-answered, so what is left has the mean of the whole.
+and look like fifty opinions. A rollback takes ten. So of the units of each route and slice that came within ``apart_s`` about one, drawn by
+lot, counts against a candidate; the others are *crowded*.
+
+By lot, and not the first of them: which unit is first to be known depends on how fast it was answered, and the first after a lull meets
+cold connections. A lot knows nothing of either, so what is left has the mean of the whole. The chance is one in the number of units that
+one usually comes with, itself included (the mean of n^2 over that of n, for the units of each window of time), and at most one in those of
+its window that are known already: a burst larger than any before is not taken for as many events.
 
 For a promotion all count. It is never the matter of a moment, as a rollback is: it takes a minimum of pairs and a soak, through which one
 stall of the primary is outweighed; and a hundredth of the pairs would need a hundred times as long.
@@ -11,11 +15,16 @@ stall of the primary is outweighed; and a hundredth of the pairs would need a hu
 
 from __future__ import annotations
 
-import math
+from collections import Counter, OrderedDict
 from collections.abc import Iterable, Mapping
 
 from shadowproxy.verdict import checks
 from shadowproxy.verdict.limits import TAIL_MEASURES, Budget
+from shadowproxy.verdict.slices import dimension_of
+from shadowproxy.verdict.strata import MIN_SHARE
+
+#: Windows of which each crowd remembers how many units came. Answers take minutes at most, and units come in the order of answers.
+_WINDOWS = 100
 
 
 def latencies(budgets: Iterable[Budget]) -> frozenset[str]:
@@ -23,27 +32,53 @@ def latencies(budgets: Iterable[Budget]) -> frozenset[str]:
     return checks.LATENCIES | {budget.check for budget in budgets if budget.measure in TAIL_MEASURES}
 
 
-class Spacing:
-    """Remembers, of each check, route and slice, when the last unit that counts for a rollback was issued."""
+class _Crowd:
+    """How many units come together: ``units`` in all, and the sum of the squares of how many came in each window."""
 
-    __slots__ = ("_apart_s", "_checks", "_last_s")
+    __slots__ = ("squares", "units", "windows")
+
+    def __init__(self) -> None:
+        self.units = 0
+        self.squares = 0
+        self.windows: OrderedDict[int, int] = OrderedDict()
+
+    def join(self, window: int) -> float:
+        """One more came in ``window``. How many it comes with, itself included."""
+        here = self.windows[window] = self.windows.get(window, 0) + 1
+        if len(self.windows) > _WINDOWS:
+            self.windows.popitem(last=False)
+        self.units += 1
+        self.squares += 2 * here - 1
+        return max(self.squares / self.units, here)
+
+
+class Spacing:
+    """Remembers, of each route and slice, how its units came. Those under the share from which they are judged by themselves are judged
+    together, and so are one crowd."""
+
+    __slots__ = ("_apart_s", "_crowds", "_members", "checks")
 
     def __init__(self, apart_s: float = 0.0, budgets: Iterable[Budget] = ()) -> None:
-        """At ``apart_s`` of 0 nothing is crowded."""
+        """At ``apart_s`` of 0 nothing is crowded. ``checks`` are those whose cells may be."""
         self._apart_s = apart_s
-        self._checks = latencies(budgets)
-        self._last_s: dict[tuple[str, str, str], float] = {}
+        self.checks = latencies(budgets)
+        self._crowds: dict[tuple[str, str], _Crowd] = {}
+        self._members: dict[str, Counter[str]] = {}
 
-    def is_crowded(self, route: str, check: str, label: str, issued_s: float | None) -> bool:
-        """Whether a unit that was issued at ``issued_s`` (None: no time passes, as in files) was so near to the last that counts; if not,
-        it is the last now. Units come in the order of issue."""
-        if issued_s is None or self._apart_s <= 0 or check not in self._checks:
-            return False
-        place = (route, check, label)
-        if issued_s - self._last_s.get(place, -math.inf) < self._apart_s:
-            return True
-        self._last_s[place] = issued_s
-        return False
+    def applies(self, came_s: float | None) -> bool:
+        """False where nothing is crowded: also where no time passes (``came_s`` of None), as in files."""
+        return came_s is not None and self._apart_s > 0
+
+    def is_crowded(self, route: str, label: str, came_s: float, u: float) -> bool:
+        """Whether a unit of this route or slice, whose request came at ``came_s``, does not count for a rollback. ``u`` is uniform on
+        [0, 1), drawn for this unit. Ask once for each place of a unit, also of a unit without a latency."""
+        dimension = dimension_of(label) if label else ""
+        members = self._members.setdefault(dimension, Counter())
+        name = label or route
+        members[name] += 1
+        is_small = members[name] < MIN_SHARE * members.total()
+        crowd = self._crowds.setdefault((dimension, "" if is_small else name), _Crowd())
+        return u * crowd.join(int(came_s // self._apart_s)) >= 1
 
 
 def all_of(counts: Mapping[str, int]) -> dict[str, int]:

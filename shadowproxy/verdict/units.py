@@ -27,6 +27,9 @@ Draw = Callable[[], float]
 #: (route, check, slice): where one unit counts once.
 _Place = tuple[str, str, str]
 
+#: (route, slice): where a unit is crowded or not.
+_Where = tuple[str, str]
+
 
 @dataclass(frozen=True, slots=True)
 class Window:
@@ -67,20 +70,13 @@ class _Session:
     prompts: set[str] = field(default_factory=set)
     pairs: Counter[str] = field(default_factory=Counter)
     seen: dict[_Place, Counter[str]] = field(default_factory=dict)
-    crowded: set[_Place] = field(default_factory=set)
+    crowded: dict[_Where, bool] = field(default_factory=dict)
 
-    def add(self, prompt: str, keys: Iterable[CellKey], spacing: Spacing, issued_s: float | None) -> None:
-        """A pair with a prompt that is new here. The first of a place says whether the session is crowded there: of many minutes one stall
-        is a small part."""
+    def add(self, prompt: str, keys: Iterable[CellKey]) -> None:
+        """A pair with a prompt that is new here."""
         self.prompts.add(prompt)
         for key in keys:
-            place = (key.route, key.check, key.slice)
-            seen = self.seen.get(place)
-            if seen is None:
-                seen = self.seen[place] = Counter()
-                if spacing.is_crowded(*place, issued_s):
-                    self.crowded.add(place)
-            seen[key.cell] += 1
+            self.seen.setdefault((key.route, key.check, key.slice), Counter())[key.cell] += 1
 
 
 class Sessions:
@@ -107,16 +103,16 @@ class Sessions:
         """By route, pairs that were added and are not accounted for yet."""
         return sum((session.pairs for session in self._open.values()), Counter())
 
-    def add(self, route: str, session: str, prompt: str, keys: Iterable[CellKey], now_s: float, issued_s: float | None = None) -> Observed:
-        """A pair of ``session`` (empty: it has none) with a ``prompt`` (its digest), issued at ``issued_s`` (None where no time passes).
-        Neither time must go backwards."""
+    def add(self, route: str, session: str, prompt: str, keys: Sequence[CellKey], now_s: float, came_s: float | None = None) -> Observed:
+        """A pair of ``session`` (empty: it has none) with a ``prompt`` (its digest), whose request came at ``came_s`` (None where
+        no time passes). ``now_s`` must not go backwards."""
         closed = self._expired(now_s)
         if session:
-            is_duplicate = not self._add_to(session, route, prompt, keys, now_s, issued_s, closed)
+            is_duplicate = not self._add_to(session, route, prompt, keys, now_s, came_s, closed)
             return replace(self._observed(closed), is_duplicate=is_duplicate)
         is_new = self._remember(prompt, now_s)
         before = self._observed(closed)
-        own = Observed(self._spaced(keys, issued_s), 1) if is_new else Observed(is_duplicate=True)
+        own = Observed(self._spaced(keys, came_s), 1) if is_new else Observed(is_duplicate=True)
         return Observed(
             (*before.cells, *own.cells), before.units + own.units, own.is_duplicate, Counter(before.pairs) + Counter({route: 1})
         )
@@ -131,28 +127,33 @@ class Sessions:
         self._open.clear()
         return self._observed(closed)
 
-    def _spaced(self, keys: Iterable[CellKey], issued_s: float | None) -> tuple[CellKey, ...]:
+    def _spaced(self, keys: Sequence[CellKey], came_s: float | None) -> tuple[CellKey, ...]:
         """The cells of a unit by itself."""
-        if issued_s is None:
-            return tuple(keys)
-        is_crowded = self._spacing.is_crowded
-        return tuple(
-            [
-                CellKey(key.route, key.check, checks.crowded(key.cell), key.slice)
-                if is_crowded(key.route, key.check, key.slice, issued_s)
-                else key
-                for key in keys
-            ]
-        )
+        crowded: dict[_Where, bool] = {}
+        self._draw_lots(crowded, keys, came_s)
+        return tuple([key._replace(cell=checks.crowded(key.cell)) if self._is_crowded(key, crowded) else key for key in keys])
+
+    def _draw_lots(self, crowded: dict[_Where, bool], keys: Iterable[CellKey], came_s: float | None) -> None:
+        """Say of each place of a unit whether it is crowded there, where that is not said yet."""
+        if came_s is None or not self._spacing.applies(came_s):
+            return
+        u = self._draw()
+        for key in keys:
+            where = (key.route, key.slice)
+            if where not in crowded:
+                crowded[where] = self._spacing.is_crowded(key.route, key.slice, came_s, u)
+
+    def _is_crowded(self, key: CellKey, crowded: Mapping[_Where, bool]) -> bool:
+        return key.check in self._spacing.checks and crowded.get((key.route, key.slice), False)
 
     def _add_to(
         self,
         name: str,
         route: str,
         prompt: str,
-        keys: Iterable[CellKey],
+        keys: Sequence[CellKey],
         now_s: float,
-        issued_s: float | None,
+        came_s: float | None,
         closed: list[_Session],
     ) -> bool:
         """False where the session has seen the prompt. Sessions that this closes are appended to ``closed``."""
@@ -166,7 +167,9 @@ class Sessions:
         session.last_at_s = now_s
         session.pairs[route] += 1
         if is_new:
-            session.add(prompt, keys, self._spacing, issued_s)
+            # Drawn once, by the first pair: of a session's minutes one stall is a small part.
+            self._draw_lots(session.crowded, keys, came_s)
+            session.add(prompt, keys)
         if len(session.prompts) >= self._window.max_pairs:
             closed.append(session)
             return is_new
@@ -199,8 +202,8 @@ class Sessions:
 
     def _cell(self, session: _Session, place: _Place) -> CellKey:
         route, check, label = place
-        cell = cell_of_mean(check, session.seen[place], self._draw())
-        return CellKey(route, check, checks.crowded(cell) if place in session.crowded else cell, label)
+        key = CellKey(route, check, cell_of_mean(check, session.seen[place], self._draw()), label)
+        return key._replace(cell=checks.crowded(key.cell)) if self._is_crowded(key, session.crowded) else key
 
 
 def cell_of_mean(check: str, seen: Mapping[str, int], u: float) -> str:
