@@ -12,6 +12,7 @@ SHADOWPROXY_COMPILE=yes "$bin/python" -m pip wheel --quiet --disable-pip-version
 cp -r tests config docs pyproject.toml "$work"
 cd "$work"
 PYTHONPATH="$work/site" "$bin/python" -c 'from shadowproxy.compiled import is_compiled; assert is_compiled(), "the wheel is not compiled"'
-[ $# -gt 0 ] || set -- tests/gateway tests/upstream tests/handover tests/mirror tests/wire tests/compare tests/verdict/test_cells.py tests/verdict/test_units.py tests/verdict/test_spacing.py \
+[ $# -gt 0 ] || set -- tests/gateway tests/upstream tests/handover tests/mirror tests/wire tests/compare tests/verdict/test_cells.py \
+    tests/verdict/test_units.py tests/verdict/test_spacing.py \
     tests/redaction tests/replay/test_replay.py tests/journal/test_recording.py tests/journal/test_sink.py tests/test_shadow.py tests/test_counts.py tests/test_tasks.py tests/serve
 PYTHONPATH="$work/site" sh "$here/pytest.sh" "$bin" -q "$@"

@@ -25,7 +25,7 @@ class Units(Section):
     """Of requests with the same prompt only the first within an hour counts: a health check asked every second is no evidence."""
     stall_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 5.0
     """One stall of a machine slows everything that is in flight, and is no more than one event. So a rollback by latency must also be
-    shown by about one observation of those that came within so many seconds, drawn by lot, on each route and slice. 0: by all alone."""
+    shown by about one observation of those that came within so many seconds, drawn by lot, on each route and slice. 0: all suffice."""
 
     @field_validator("session")
     @classmethod

@@ -56,8 +56,8 @@ BAD = "bad"
 #: fails by it, and no delay of this process rolls anybody back.
 UNREPORTED = "unreported"
 
-#: End of the name of a latency's cell where the pair was issued so near to another that one stall may have slowed both: it counts for a
-#: promotion only (see ``spacing``).
+#: End of the name of a latency's cell where the request came so near to another that one stall may have slowed both. It counts like any
+#: other, but not among those that must show by themselves what a rollback rests on (see ``spacing``).
 _CROWDED = ":crowded"
 
 #: D of a yes/no check on two sides: what both share says nothing about their difference. For ``judge`` the bad side is the one that lost.
@@ -120,7 +120,7 @@ def has_cell(check: str, cell: str) -> bool:
 
 
 def crowded(cell: str) -> str:
-    """The cell for a pair that is the same and counts for a promotion only."""
+    """The cell for a pair that is the same, and crowded."""
     return cell + _CROWDED
 
 

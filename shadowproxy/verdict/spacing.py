@@ -2,7 +2,7 @@
 
 Used by ``units``. When a machine stalls for a second, everything that it was asked meanwhile is late: fifty answers in flight are one event
 and look like fifty opinions. A rollback takes ten. So of the units of each route and slice that came within ``apart_s`` about one, drawn by
-lot, counts against a candidate; the others are *crowded*.
+lot, is asked by itself: a rollback takes that these show it, and that all together do. The others are *crowded*.
 
 By lot, and not the first of them: which unit is first to be known depends on how fast it was answered, and the first after a lull meets
 cold connections. A lot knows nothing of either, so what is left has the mean of the whole. The chance is one in the number of units that

@@ -179,7 +179,7 @@ async def _judgement(scene: Scene) -> tuple[object, ...]:
     """State and reasons of a verdict over all that was asked: the third that says the same, looks further apart than two verdicts are."""
     await scene.settled()
     seen: list[tuple[object, ...]] = []
-    while seen[-3:] != 3 * seen[-1:] or len(seen) < 3:
+    while len(seen) < 3 or len(set(seen[-3:])) > 1:
         verdict = await scene.serve.verdict()
         seen.append((verdict["state"], tuple(reason["code"] for reason in verdict["reasons"])))
         await asyncio.sleep(0.7)

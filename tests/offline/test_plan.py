@@ -25,6 +25,14 @@ def planned(tmp_path: Path, capsys: pytest.CaptureFixture[str], *options: str, *
     return {row["gate"]: row for row in orjson.loads(capsys.readouterr().out)}
 
 
+def refused(tmp_path: Path, capsys: pytest.CaptureFixture[str], *options: str) -> str:
+    """What is said of options that cannot be."""
+    with pytest.raises(SystemExit) as end:
+        main(["plan", "-c", str(write(tmp_path / "c.yaml", [CONFIG])), *options])
+    assert end.value.code == 2
+    return capsys.readouterr().err
+
+
 @pytest.fixture
 def serve() -> Iterator[tuple[str, dict[str, Any]]]:
     """An admin surface that shows one verdict."""
@@ -86,11 +94,7 @@ def test_table_says_what_a_promotion_waits_for(tmp_path: Path, capsys: pytest.Ca
 
 
 def test_loss_of_a_gate_that_is_not_there_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    config = write(tmp_path / "c.yaml", [CONFIG])
-    with pytest.raises(SystemExit) as end:
-        main(["plan", "-c", str(config), "--loss", "speed=0.1"])
-    assert end.value.code == 2
-    assert "--loss: speed is not a gate" in capsys.readouterr().err
+    assert "--loss: speed is not a gate" in refused(tmp_path, capsys, "--loss", "speed=0.1")
 
 
 def test_rollbacks_are_planned_without_a_control_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -101,11 +105,8 @@ def test_rollbacks_are_planned_without_a_control_too(tmp_path: Path, capsys: pyt
 
 
 def test_a_loss_greater_than_everything_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    config = write(tmp_path / "c.yaml", [CONFIG])
-    with pytest.raises(SystemExit) as end:
-        main(["plan", "-c", str(config), "--loss", "facts=0.9"])
-    assert end.value.code == 2
-    assert "--loss: facts=0.9 is more than there is to lose; no candidate can be worse by more than 0.8 here" in capsys.readouterr().err
+    said = refused(tmp_path, capsys, "--loss", "facts=0.9")
+    assert "--loss: facts=0.9 is more than there is to lose; no candidate can be worse by more than 0.8 here" in said
 
 
 def test_rollbacks_by_latency_take_their_time(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

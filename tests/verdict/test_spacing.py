@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import random
 from collections.abc import Callable
 
 import numpy as np
@@ -146,8 +145,8 @@ def test_a_session_draws_once_for_its_first_pair() -> None:
         return [key.cell for at_s in times for key in open_ones.add("chat", f"user-{start_s}", f"{at_s}", SLOW_PAIR, at_s, at_s).cells]
 
     assert session(1.0) == ["both_ok", "candidate_only:crowded"]
-    for _ in range(30):  # many that come alone: so does who comes next
-        open_ones.add("chat", "", str(random.random()), SLOW_PAIR, 20.0, 20.0 + 5 * _)
+    for number in range(30):  # many that come alone: so does who comes next
+        open_ones.add("chat", "", f"other-{number}", SLOW_PAIR, 20.0, 20.0 + 5 * number)
     assert session(500.0) == ["both_ok", "candidate_only"]
 
 
